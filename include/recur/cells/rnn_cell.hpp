@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+//
+// torch.nn.RNNCell.
+#pragma once
+
+#include "recur/cells/cell.hpp"
+#include "recur/math/rnn.hpp"
+
+namespace recur {
+
+/// One step of the RNN, equations in math/rnn.hpp; members in cells/cell.hpp (Cell).
+///
+///     recur::RNNCell<float> cell({.input_size = 10, .hidden_size = 20});
+///     recur::RowMatrix<float> x(8, 10);             // (B × I)
+///     auto next = cell.forward(x, {h});             // next.h (8 × 20)
+template <class Scalar, int InputSize = Dynamic, int HiddenSize = Dynamic>
+using RNNCell = Cell<math::RNN, Scalar, InputSize, HiddenSize>;
+
+}  // namespace recur

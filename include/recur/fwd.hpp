@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+//
+// Names of the library without their definitions, for headers that only mention them. Template
+// arguments are required here: the defaults (sizes at run time) stand with the definitions.
+#pragma once
+
+#include "recur/config.hpp"
+
+namespace recur {
+
+class Error;
+class Generator;
+
+template <class Scalar>
+class Tensor3;
+template <class Scalar>
+class Tensor3View;
+
+namespace math {
+struct RNN;
+struct LSTM;
+struct GRU;
+}  // namespace math
+
+template <class Scalar>
+struct Tape;
+template <class Scalar>
+struct Workspace;
+
+template <class Scalar>
+class Linear;
+template <class Scalar>
+class Embedding;
+template <class Scalar>
+class SGD;
+template <class Scalar>
+class Adam;
+template <class Scalar>
+class AdamW;
+
+}  // namespace recur

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+//
+// Vector registers. The only file that touches Eigen::internal: Eigen knows the instruction set, and
+// its packet primitives are the same for SSE, AVX, AVX-512, NEON and plain scalars.
+#pragma once
+
+#include <cmath>    // std::fma
+#include <cstring>  // std::memcpy
+#include <type_traits>
+
+#include "recur/config.hpp"
+
+// GCC: vector types as template arguments lose their alignment attribute, which nothing here reads.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-attributes"
+#endif
+
+namespace recur::kernels {
+
+namespace detail {
+
+namespace packets = Eigen::internal;
+
+// Eigen's packet of `Width` scalars, found by halving the widest one.
+template <class Packet, int Width, bool Found = packets::unpacket_traits<Packet>::size == Width>
+struct FindPacket {
+  using type = typename FindPacket<typename packets::unpacket_traits<Packet>::half, Width>::type;
+};
+template <class Packet, int Width>
+struct FindPacket<Packet, Width, true> {
+  using type = Packet;
+};
+template <class Scalar, int Width>
+struct PacketOf {
+  using type = typename FindPacket<typename packets::packet_traits<Scalar>::type, Width>::type;
+};
+template <class Scalar>
+struct PacketOf<Scalar, 1> {
+  using type = Scalar;
+};
+
+template <class Packet>
+constexpr int smallest_packet() {
+  using Half = typename packets::unpacket_traits<Packet>::half;
+  if constexpr (std::is_same_v<Half, Packet>) {
+    return packets::unpacket_traits<Packet>::size;
+  } else {
+    return smallest_packet<Half>();
+  }
+}
+
+// Eigen's own primitives, but for the overloads below.
+template <class Packet>
+RECUR_ALWAYS_INLINE Packet packet_multiply_add(const Packet& a, const Packet& b, const Packet& c) {
+  return packets::pmadd(a, b, c);
+}
+template <class Packet>
+RECUR_ALWAYS_INLINE Packet packet_max(const Packet& x, const Packet& bound) {
+  return packets::pmax(x, bound);
+}
+template <class Packet>
+RECUR_ALWAYS_INLINE Packet packet_min(const Packet& x, const Packet& bound) {
+  return packets::pmin(x, bound);
+}
+template <class Packet>
+RECUR_ALWAYS_INLINE Packet packet_where_positive(const Packet& y, const Packet& a) {
+  if constexpr (packets::unpacket_traits<Packet>::size == 1) {
+    return y > Packet(0) ? a : Packet(0);
+  } else {
+    return packets::pand(packets::pcmp_lt(packets::pset1<Packet>(0), y), a);
+  }
+}
+
+// Where vectors round a · b + c once, single scalars do: the same bits at every width. Elsewhere
+// std::fma would be a slow function.
+#if defined(EIGEN_VECTORIZE_FMA) || defined(__ARM_FEATURE_FMA)
+RECUR_ALWAYS_INLINE float packet_multiply_add(const float& a, const float& b, const float& c) {
+  return std::fma(a, b, c);
+}
+RECUR_ALWAYS_INLINE double packet_multiply_add(const double& a, const double& b, const double& c) {
+  return std::fma(a, b, c);
+}
+#endif
+
+// AVX-512: GCC 12 warns of an uninitialised value inside _mm512_min_ps and its kin, which Eigen calls
+// (GCC bug 105593), and no pragma silences it; the zero-masked forms with a full mask are the same
+// instructions. Eigen's comparisons detour through full-width masks.
+#ifdef EIGEN_VECTORIZE_AVX512
+using Floats16 = packets::Packet16f;
+using Doubles8 = packets::Packet8d;
+RECUR_ALWAYS_INLINE Floats16 packet_max(const Floats16& x, const Floats16& bound) {
+  return _mm512_maskz_max_ps(0xffff, bound, x);  // the second operand when one is NaN
+}
+RECUR_ALWAYS_INLINE Doubles8 packet_max(const Doubles8& x, const Doubles8& bound) {
+  return _mm512_maskz_max_pd(0xff, bound, x);
+}
+RECUR_ALWAYS_INLINE Floats16 packet_min(const Floats16& x, const Floats16& bound) {
+  return _mm512_maskz_min_ps(0xffff, bound, x);
+}
+RECUR_ALWAYS_INLINE Doubles8 packet_min(const Doubles8& x, const Doubles8& bound) {
+  return _mm512_maskz_min_pd(0xff, bound, x);
+}
+RECUR_ALWAYS_INLINE Floats16 packet_where_positive(const Floats16& y, const Floats16& a) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_setzero_ps(), y, _CMP_LT_OQ), a);
+}
+RECUR_ALWAYS_INLINE Doubles8 packet_where_positive(const Doubles8& y, const Doubles8& a) {
+  return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(_mm512_setzero_pd(), y, _CMP_LT_OQ), a);
+}
+#endif
+
+}  // namespace detail
+
+/// Scalars in the widest register of the instruction set compiled for; 1 where there is none.
+template <class Scalar>
+inline constexpr int native_width = Eigen::internal::packet_traits<Scalar>::size;
+
+/// The narrowest register in use; below it, single scalars.
+template <class Scalar>
+inline constexpr int smallest_width =
+    native_width<Scalar> == 1 ? 1 : detail::smallest_packet<typename Eigen::internal::packet_traits<Scalar>::type>();
+
+/// Vector registers of the machine: 32 with AVX-512 and on 64-bit ARM, else 16.
+inline constexpr int register_count = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
+
+/// `Width` scalars that are computed with at once. Width 1 is a plain scalar.
+template <class Scalar_, int Width = native_width<Scalar_>>
+struct Vec {
+  using Scalar = Scalar_;
+  using Packet = typename detail::PacketOf<Scalar, Width>::type;
+  static constexpr int width = Width;
+
+  Packet p;
+
+  Vec() = default;
+  RECUR_ALWAYS_INLINE Vec(Packet packet)  // NOLINT(google-explicit-constructor)
+    requires(Width > 1)
+      : p(packet) {}
+  RECUR_ALWAYS_INLINE explicit Vec(Scalar value) : p(Eigen::internal::pset1<Packet>(value)) {}
+  RECUR_ALWAYS_INLINE explicit Vec(int value)
+    requires(!std::is_same_v<Scalar, int>)
+      : Vec(Scalar(value)) {}
+
+  static RECUR_ALWAYS_INLINE Vec load(const Scalar* from) { return make(Eigen::internal::ploadu<Packet>(from)); }
+  RECUR_ALWAYS_INLINE void store(Scalar* to) const { Eigen::internal::pstoreu(to, p); }
+
+  /// The first `count` scalars; the others are zero.
+  static RECUR_ALWAYS_INLINE Vec load(const Scalar* from, Index count) {
+    Scalar buffer[Width] = {};
+    std::memcpy(buffer, from, static_cast<std::size_t>(count) * sizeof(Scalar));
+    return load(buffer);
+  }
+  RECUR_ALWAYS_INLINE void store(Scalar* to, Index count) const {
+    Scalar buffer[Width];
+    store(buffer);
+    std::memcpy(to, buffer, static_cast<std::size_t>(count) * sizeof(Scalar));
+  }
+
+  friend RECUR_ALWAYS_INLINE Vec operator+(const Vec& a, const Vec& b) { return make(Eigen::internal::padd(a.p, b.p)); }
+  friend RECUR_ALWAYS_INLINE Vec operator-(const Vec& a, const Vec& b) { return make(Eigen::internal::psub(a.p, b.p)); }
+  friend RECUR_ALWAYS_INLINE Vec operator*(const Vec& a, const Vec& b) { return make(Eigen::internal::pmul(a.p, b.p)); }
+  friend RECUR_ALWAYS_INLINE Vec operator/(const Vec& a, const Vec& b) { return make(Eigen::internal::pdiv(a.p, b.p)); }
+
+  /// a · b + c, rounded once where the machine can.
+  friend RECUR_ALWAYS_INLINE Vec multiply_add(const Vec& a, const Vec& b, const Vec& c) {
+    return make(detail::packet_multiply_add(a.p, b.p, c.p));
+  }
+
+  /// The greater of x and bound, the smaller of the two; NaN in x stays NaN.
+  friend RECUR_ALWAYS_INLINE Vec at_least(const Vec& x, const Vec& bound) {
+    return make(detail::packet_max(x.p, bound.p));
+  }
+  friend RECUR_ALWAYS_INLINE Vec at_most(const Vec& x, const Vec& bound) {
+    return make(detail::packet_min(x.p, bound.p));
+  }
+
+  /// a where y > 0, else 0.
+  friend RECUR_ALWAYS_INLINE Vec where_positive(const Vec& y, const Vec& a) {
+    return make(detail::packet_where_positive(y.p, a.p));
+  }
+
+ private:
+  static RECUR_ALWAYS_INLINE Vec make(const Packet& packet) {
+    Vec v;
+    v.p = packet;
+    return v;
+  }
+};
+
+}  // namespace recur::kernels
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+//
+// A cell's equations on whole rows: the pointwise half of a time step, a vector register of units at a
+// time. math/step.hpp does the same, one number at a time.
+#pragma once
+
+#include <algorithm>  // std::min
+
+#include "recur/kernels/activations.hpp"
+#include "recur/kernels/packet.hpp"
+#include "recur/math/cell.hpp"
+
+namespace recur::kernels {
+
+/// Rows of h and c in memory: row b starts at h + b * h_stride. What is not there is null: c of cells
+/// that have none, h of cells with a projection (whose equations do not look at it).
+template <class Scalar>
+struct StateRows {
+  Scalar* h = nullptr;
+  Index h_stride = 0;
+  Scalar* c = nullptr;
+  Index c_stride = 0;
+
+  // Null pointers come with stride 0 and stay null.
+  StateRows rows_from(Index b) const { return {h + b * h_stride, h_stride, c + b * c_stride, c_stride}; }
+  operator StateRows<const Scalar>() const  // NOLINT(google-explicit-constructor)
+    requires(!std::is_const_v<Scalar>)
+  {
+    return {h, h_stride, c, c_stride};
+  }
+};
+
+/// Rows of slots: slot k of unit j of row b at data[b * stride + k * H + j].
+template <class Scalar>
+struct SlotRows {
+  Scalar* data = nullptr;
+  Index stride = 0;
+
+  SlotRows rows_from(Index b) const { return {data + b * stride, stride}; }
+  operator SlotRows<const Scalar>() const  // NOLINT(google-explicit-constructor)
+    requires(!std::is_const_v<Scalar>)
+  {
+    return {data, stride};
+  }
+};
+
+namespace detail {
+
+// Loads and stores of whole registers, or of the first `count` units of one.
+struct WholeRegister {
+  template <class V>
+  RECUR_ALWAYS_INLINE V load(const typename V::Scalar* from) const {
+    return V::load(from);
+  }
+  template <class V>
+  RECUR_ALWAYS_INLINE void store(const V& v, typename V::Scalar* to) const {
+    v.store(to);
+  }
+};
+struct PartOfRegister {
+  Index count;
+  template <class V>
+  RECUR_ALWAYS_INLINE V load(const typename V::Scalar* from) const {
+    return V::load(from, count);
+  }
+  template <class V>
+  RECUR_ALWAYS_INLINE void store(const V& v, typename V::Scalar* to) const {
+    v.store(to, count);
+  }
+};
+
+template <class E, class V, class Scalar, class Access>
+RECUR_ALWAYS_INLINE math::Slots<E, V> load_slots(const Scalar* slots, Index hidden, Access access) {
+  math::Slots<E, V> units;
+  RECUR_UNROLL
+  for (std::size_t k = 0; k < units.size(); ++k) {
+    units[k] = access.template load<V>(slots + static_cast<Index>(k) * hidden);
+  }
+  return units;
+}
+
+template <class V, class Scalar, std::size_t Count, class Access>
+RECUR_ALWAYS_INLINE void store_slots(const std::array<V, Count>& units, Scalar* slots, Index hidden, Access access) {
+  RECUR_UNROLL
+  for (std::size_t k = 0; k < Count; ++k) {
+    access.store(units[k], slots + static_cast<Index>(k) * hidden);
+  }
+}
+
+template <class E, class V, class Scalar, class Access>
+RECUR_ALWAYS_INLINE math::UnitState<V> load_state(const StateRows<const Scalar>& rows, Index unit, Access access) {
+  math::UnitState<V> state;
+  state.h = rows.h == nullptr ? V(Scalar(0)) : access.template load<V>(rows.h + unit);
+  if constexpr (E::has_c) {
+    state.c = access.template load<V>(rows.c + unit);
+  } else {
+    state.c = V(Scalar(0));
+  }
+  return state;
+}
+
+template <class E, class V, class Scalar, class Access>
+RECUR_ALWAYS_INLINE void store_state(const math::UnitState<V>& state, const StateRows<Scalar>& rows, Index unit,
+                                     Access access) {
+  access.store(state.h, rows.h + unit);
+  if constexpr (E::has_c) {
+    access.store(state.c, rows.c + unit);
+  }
+}
+
+// f(unit, access) for all units of a row, a register at a time; the last register may be a part.
+template <int Width, class F>
+RECUR_ALWAYS_INLINE void for_each_register(Index hidden, F&& f) {
+  Index unit = 0;
+  for (; unit + Width <= hidden; unit += Width) {
+    f(unit, WholeRegister{});
+  }
+  if (unit < hidden) {
+    f(unit, PartOfRegister{hidden - unit});
+  }
+}
+
+}  // namespace detail
+
+/// One step forward for `rows` sequences. sums: the products and biases, overwritten with what
+/// backward needs. prev: read. next: overwritten;
+/// next.c may be prev.c.
+template <math::Equations E, class Scalar>
+void pointwise_forward(const E& equations, Index rows, Index hidden, SlotRows<Scalar> sums,
+                       StateRows<const Scalar> prev, StateRows<Scalar> next) {
+  using V = Vec<Scalar>;
+  for (Index b = 0; b < rows; ++b) {
+    detail::for_each_register<V::width>(hidden, [&](Index unit, auto access) {
+      auto slots = detail::load_slots<E, V>(sums.data + unit, hidden, access);
+      const auto before = detail::load_state<E, V>(prev, unit, access);
+      math::UnitState<V> after;
+      equations.forward(slots, before, after);
+      detail::store_slots(slots, sums.data + unit, hidden, access);
+      detail::store_state<E>(after, next, unit, access);
+    });
+    sums = sums.rows_from(1);
+    prev = prev.rows_from(1);
+    next = next.rows_from(1);
+  }
+}
+
+/// One step backward. slots: what forward left. d_slots: overwritten with the gradients by the sums.
+/// d: in: gradients by next; out: gradients by prev, without the part that comes through W_hh.
+template <math::Equations E, class Scalar>
+void pointwise_backward(const E& equations, Index rows, Index hidden, SlotRows<const Scalar> slots,
+                        StateRows<const Scalar> prev, StateRows<const Scalar> next, SlotRows<Scalar> d_slots,
+                        StateRows<Scalar> d) {
+  using V = Vec<Scalar>;
+  for (Index b = 0; b < rows; ++b) {
+    detail::for_each_register<V::width>(hidden, [&](Index unit, auto access) {
+      auto units = detail::load_slots<E, V>(slots.data + unit, hidden, access);
+      const auto before = detail::load_state<E, V>(prev, unit, access);
+      const auto after = detail::load_state<E, V>(next, unit, access);
+      auto gradient = detail::load_state<E, V>(StateRows<const Scalar>(d), unit, access);
+      equations.backward(units, before, after, gradient);
+      detail::store_slots(units, d_slots.data + unit, hidden, access);
+      detail::store_state<E>(gradient, d, unit, access);
+    });
+    slots = slots.rows_from(1);
+    prev = prev.rows_from(1);
+    next = next.rows_from(1);
+    d_slots = d_slots.rows_from(1);
+    d = d.rows_from(1);
+  }
+}
+
+}  // namespace recur::kernels

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Installs what is missing, builds the tests and runs them.
+#
+#   bash tests/run.sh [--sanitize] [arguments of ctest]     for example: -R LSTM, -L layers, -N
+#
+#   --sanitize       with AddressSanitizer and UndefinedBehaviorSanitizer, in a folder of its own
+#   CXX              the compiler (each has a folder of its own)
+#   BUILD_DIR        the folder to build in, default build/tests
+#   RECUR_SANITIZE   other sanitizers than those of --sanitize
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$root/tests/support/install.sh"
+
+sanitize=${RECUR_SANITIZE:-}
+arguments=()
+for argument in "$@"; do
+  case $argument in
+    --sanitize) sanitize=${sanitize:-address,undefined} ;;
+    -h | --help)
+      sed -n '4,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+    *) arguments+=("$argument") ;;
+  esac
+done
+
+need_packages g++ cmake libeigen3-dev nlohmann-json3-dev libgtest-dev libcli11-dev zlib1g-dev \
+  --optional ninja-build ccache
+
+folder=tests
+options=(-DCMAKE_BUILD_TYPE=Release)
+if [[ -n $sanitize ]]; then
+  folder=sanitize-${sanitize//,/-}
+  # Optimised a little, for speed; without NDEBUG, so that Eigen's assertions are on.
+  options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1"
+    "-DRECUR_SANITIZE=$sanitize")
+fi
+if [[ -n ${CXX:-} ]]; then
+  folder+=-$(basename "$CXX")
+fi
+build=${BUILD_DIR:-$root/build/$folder}
+
+if [[ ! -e $build/CMakeCache.txt ]] && command -v ninja >/dev/null; then
+  options+=(-G Ninja)
+fi
+cmake -S "$root" -B "$build" "${options[@]}" -DRECUR_BUILD_TESTS=ON \
+  -DRECUR_BUILD_EXAMPLES=ON -DRECUR_BUILD_BENCH=OFF -DRECUR_REQUIRE_ALL=ON
+cmake --build "$build" --parallel "$(job_count)"
+
+cd "$build"
+ctest --output-on-failure --no-tests=error -j "$(job_count)" ${arguments[@]+"${arguments[@]}"}

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+using Traits = Eigen::internal::traits<int>;

@@ -1,0 +1,2 @@
+// fault at 1: no line // SPDX-License-Identifier: MIT at the top
+#pragma once
