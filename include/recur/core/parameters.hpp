@@ -180,42 +180,91 @@ void visit_arrays(F&& f, P&... p) {
   }
 }
 
+inline void check_gradient_shape(const ParameterName& name, const auto& parameter,
+                                 const auto& gradient) {
+  if (parameter.rows() != gradient.rows() || parameter.cols() != gradient.cols()) {
+    fail("gradient of ", name.str(), ": expected ",
+         shape_string({parameter.rows(), parameter.cols()}), ", got ",
+         shape_string({gradient.rows(), gradient.cols()}));
+  }
+}
+
+// f(module, its gradients) for every module of the model.
 template <class Model, class F, class Gradients>
-void update_with(Model& model, F& f, const Gradients& gradients) {
-  if constexpr (Module<Model>) {
-    static_assert(std::is_same_v<std::remove_cvref_t<Gradients>, typename Model::Parameters>,
-                  "the gradients of a module have the type of its Parameters: give one for each member, in order");
-    model.update_parameters([&](typename Model::Parameters& parameters) {
-      Model::Parameters::visit(
-          [&](const ParameterName& name, auto& array, const auto& gradient) {
-            check(array.rows() == gradient.rows() && array.cols() == gradient.cols(), "gradient of ", name.str(),
-                  ": expected ", shape_string({array.rows(), array.cols()}), ", got ",
-                  shape_string({gradient.rows(), gradient.cols()}));
-            f(array, gradient);
-          },
-          parameters, gradients);
-    });
+void zip_modules(Model& model, F& f, const Gradients& gradients) {
+  using Plain = std::remove_const_t<Model>;
+  if constexpr (Module<Plain>) {
+    static_assert(std::is_same_v<Gradients, typename Plain::Parameters>,
+                  "the gradients of a module have the type of its Parameters: "
+                  "give one for each member, in order");
+    f(model, gradients);
   } else {
-    auto list = Model::members(model);
-    static_assert(std::tuple_size_v<decltype(list)> == std::tuple_size_v<std::remove_cvref_t<Gradients>>,
+    auto list = Plain::members(model);
+    static_assert(std::tuple_size_v<decltype(list)> == std::tuple_size_v<Gradients>,
                   "give the gradients of every member, in the order of members()");
     [&]<std::size_t... K>(std::index_sequence<K...>) {
-      (update_with(std::get<K>(list).model, f, std::get<K>(gradients)), ...);
+      (zip_modules(std::get<K>(list).model, f, std::get<K>(gradients)), ...);
     }(std::make_index_sequence<std::tuple_size_v<decltype(list)>>{});
+  }
+}
+
+// The same with the gradients of the whole model, or those of each member.
+template <class Model, class F, class... Gradients>
+void zip_model(Model& model, F&& f, const Gradients&... gradients) {
+  if constexpr (sizeof...(Gradients) == 1 &&
+                (std::is_same_v<Gradients, GradientsOf<Model>> && ...)) {
+    zip_modules(model, f, gradients...);
+  } else {
+    zip_modules(model, f, std::tie(gradients...));
   }
 }
 
 }  // namespace detail
 
-/// Calls f(array, gradient) for every parameter and its gradient; then the modules bring their
-/// derived copies up to date. `gradients`: one GradientsOf<Model>, or those of each member, in order.
+/// Throws Error unless the gradients have the shapes of the parameters, both of one module.
+template <class Parameters>
+void check_gradients(const Parameters& parameters, const Parameters& gradients) {
+  Parameters::visit([](const auto&... arrays) { detail::check_gradient_shape(arrays...); },
+                    parameters, gradients);
+}
+
+/// Calls f(array, gradient) for every parameter, both const. `gradients`: one GradientsOf<Model>, or
+/// those of each member, in order. Error when a gradient's shape is wrong, before f is called.
+template <class Model, class F, class... Gradients>
+void for_each_parameter_with(const Model& model, F&& f, const Gradients&... gradients) {
+  detail::zip_model(
+      model, [](const auto& module, const auto& d) { check_gradients(module.parameters(), d); },
+      gradients...);
+  detail::zip_model(
+      model,
+      [&](const auto& module, const auto& d) {
+        std::remove_cvref_t<decltype(d)>::visit(
+            [&](const ParameterName&, const auto& array, const auto& gradient) {
+              f(array, gradient);
+            },
+            module.parameters(), d);
+      },
+      gradients...);
+}
+
+/// Calls f(array, gradient) for every parameter, which f may change, and its gradient; then the
+/// modules bring their derived copies up to date. Gradients and errors as above.
 template <class Model, class F, class... Gradients>
 void update_parameters_with(Model& model, F&& f, const Gradients&... gradients) {
-  if constexpr (sizeof...(Gradients) == 1 && (std::is_same_v<Gradients, GradientsOf<Model>> && ...)) {
-    detail::update_with(model, f, gradients...);
-  } else {
-    detail::update_with(model, f, std::tie(gradients...));
-  }
+  detail::zip_model(
+      model, [](const auto& module, const auto& d) { check_gradients(module.parameters(), d); },
+      gradients...);
+  detail::zip_model(
+      model,
+      [&](auto& module, const auto& d) {
+        using Parameters = std::remove_cvref_t<decltype(d)>;
+        module.update_parameters([&](Parameters& parameters) {
+          Parameters::visit(
+              [&](const ParameterName&, auto& array, const auto& gradient) { f(array, gradient); },
+              parameters, d);
+        });
+      },
+      gradients...);
 }
 
 /// Calls f(array) for every array of the gradients given (modules' Parameters or tuples of them).

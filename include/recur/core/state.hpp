@@ -14,7 +14,7 @@ namespace recur {
 /// initial state, no gradient for a gradient.
 template <class Array>
 struct HiddenState {
-  Array h;
+  Array h{};
 
   template <class Other>
     requires(!std::same_as<Array, Other> && std::convertible_to<const Array&, Other>)
@@ -26,8 +26,8 @@ struct HiddenState {
 /// State of an LSTM. c has H columns, h has proj_size of them where there is a projection.
 template <class Array>
 struct LSTMState {
-  Array h;
-  Array c;
+  Array h{};
+  Array c{};
 
   template <class Other>
     requires(!std::same_as<Array, Other> && std::convertible_to<const Array&, Other>)

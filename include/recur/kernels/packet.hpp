@@ -4,8 +4,11 @@
 // its packet primitives are the same for SSE, AVX, AVX-512, NEON and plain scalars.
 #pragma once
 
-#include <cmath>    // std::fma
+#include <bit>      // std::bit_cast
+#include <cmath>    // std::abs, std::copysign, std::fma
+#include <cstdint>  // std::uint32_t
 #include <cstring>  // std::memcpy
+#include <limits>
 #include <type_traits>
 
 #include "recur/config.hpp"
@@ -64,6 +67,42 @@ RECUR_ALWAYS_INLINE Packet packet_min(const Packet& x, const Packet& bound) {
   return packets::pmin(x, bound);
 }
 template <class Packet>
+RECUR_ALWAYS_INLINE Packet packet_abs(const Packet& x) {
+  return packets::pabs(x);
+}
+template <class Packet>
+RECUR_ALWAYS_INLINE Packet packet_with_sign_of(const Packet& a, const Packet& x) {
+  using Scalar = typename packets::unpacket_traits<Packet>::type;
+  if constexpr (packets::unpacket_traits<Packet>::size == 1) {
+    using std::copysign;
+    return copysign(a, x);
+  } else {
+    return packets::por(a, packets::pand(x, packets::pset1<Packet>(Scalar(-0.0))));
+  }
+}
+template <class Scalar, class Packet>
+RECUR_ALWAYS_INLINE Packet packet_low_bits_as_exponent(const Packet& x) {
+  using Bits = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
+  constexpr int mantissa = std::numeric_limits<Scalar>::digits - 1;
+  if constexpr (std::is_same_v<Packet, Scalar>) {
+    return std::bit_cast<Scalar>(std::bit_cast<Bits>(x) << mantissa);
+  } else {
+#if defined(__GNUC__)  // and clang: registers have operators; Eigen has no 64-bit integers in 3.4
+    typedef Bits Lanes __attribute__((vector_size(sizeof(Packet))));
+    return std::bit_cast<Packet>(std::bit_cast<Lanes>(x) << mantissa);
+#else
+    struct Lanes {
+      Bits lane[sizeof(Packet) / sizeof(Bits)];
+    };
+    Lanes lanes = std::bit_cast<Lanes>(x);
+    for (Bits& lane : lanes.lane) {
+      lane <<= mantissa;
+    }
+    return std::bit_cast<Packet>(lanes);
+#endif
+  }
+}
+template <class Packet>
 RECUR_ALWAYS_INLINE Packet packet_where_positive(const Packet& y, const Packet& a) {
   if constexpr (packets::unpacket_traits<Packet>::size == 1) {
     return y > Packet(0) ? a : Packet(0);
@@ -74,7 +113,7 @@ RECUR_ALWAYS_INLINE Packet packet_where_positive(const Packet& y, const Packet& 
 
 // Where vectors round a · b + c once, single scalars do: the same bits at every width. Elsewhere
 // std::fma would be a slow function.
-#if defined(EIGEN_VECTORIZE_FMA) || defined(__ARM_FEATURE_FMA)
+#if defined(EIGEN_VECTORIZE_FMA) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMA)
 RECUR_ALWAYS_INLINE float packet_multiply_add(const float& a, const float& b, const float& c) {
   return std::fma(a, b, c);
 }
@@ -83,9 +122,9 @@ RECUR_ALWAYS_INLINE double packet_multiply_add(const double& a, const double& b,
 }
 #endif
 
-// AVX-512: GCC 12 warns of an uninitialised value inside _mm512_min_ps and its kin, which Eigen calls
-// (GCC bug 105593), and no pragma silences it; the zero-masked forms with a full mask are the same
-// instructions. Eigen's comparisons detour through full-width masks.
+// AVX-512: GCC 12 warns of an uninitialised value inside _mm512_min_ps and its kin, which Eigen
+// calls (GCC bug 105593), and no pragma silences it; the zero-masked forms with a full mask are the
+// same instructions. Eigen's comparisons detour through full-width masks.
 #ifdef EIGEN_VECTORIZE_AVX512
 using Floats16 = packets::Packet16f;
 using Doubles8 = packets::Packet8d;
@@ -172,6 +211,21 @@ struct Vec {
   }
   friend RECUR_ALWAYS_INLINE Vec at_most(const Vec& x, const Vec& bound) {
     return make(detail::packet_min(x.p, bound.p));
+  }
+
+  friend RECUR_ALWAYS_INLINE Vec abs(const Vec& x) { return make(detail::packet_abs(x.p)); }
+
+  /// a ≥ 0 with the sign of x, be it zero or NaN.
+  friend RECUR_ALWAYS_INLINE Vec with_sign_of(const Vec& a, const Vec& x) {
+    return make(detail::packet_with_sign_of(a.p, x.p));
+  }
+
+  /// The bits of x moved up by the width of the mantissa: the lowest ones become the exponent. float
+  /// and double only.
+  friend RECUR_ALWAYS_INLINE Vec low_bits_as_exponent(const Vec& x)
+    requires(std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>)
+  {
+    return make(detail::packet_low_bits_as_exponent<Scalar>(x.p));
   }
 
   /// a where y > 0, else 0.

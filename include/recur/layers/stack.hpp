@@ -4,15 +4,12 @@
 // RNN, LSTM and GRU are this class with their equations; see lstm.hpp, gru.hpp, rnn.hpp.
 #pragma once
 
-#include <algorithm>  // std::copy_n, std::fill_n
-#include <array>
+#include <concepts>
 #include <span>
-#include <utility>  // std::swap
 #include <vector>
 
-#include "recur/core/state.hpp"
-#include "recur/layers/layer.hpp"
 #include "recur/cells/options.hpp"
+#include "recur/layers/passes.hpp"
 
 namespace recur {
 
@@ -39,6 +36,15 @@ struct StackParameters {
       CellParameters<Scalar>::visit_named(f, k / first.directions, k % first.directions == 1, at(first), at(others)...);
     }
   }
+};
+
+/// How many steps of each sequence count: made from a std::vector<Index> or anything alike. Refers to it.
+struct Lengths {
+  std::span<const Index> values;
+
+  template <class Range>
+    requires std::convertible_to<const Range&, std::span<const Index>>
+  Lengths(const Range& lengths) : values(lengths) {}  // NOLINT(google-explicit-constructor)
 };
 
 /// Layers × directions of one cell: what torch.nn.LSTM, GRU and RNN are.
@@ -148,9 +154,7 @@ class Recurrent {
   /// Inference into memory that is used again: allocates nothing once it has the sizes.
   /// out, work: overwritten. `state` may be out.state.
   void forward(ConstView x, const StateView& state, Output& out, Workspace& work) const {
-    const Index batch = check_batched(x, state);
-    resize_output(x, batch, out);
-    run_forward(time_major(x), state, time_major(out.output.view()), views(out.state), work, nullptr);
+    run_batched(x, nullptr, state, out, work, nullptr);
   }
 
   /// Training: what backward needs goes to the tape.
@@ -162,9 +166,31 @@ class Recurrent {
 
   /// Training into memory that is used again.
   void forward(ConstView x, const StateView& state, Output& out, Tape& tape) const {
-    const Index batch = check_batched(x, state);
-    resize_output(x, batch, out);
-    run_forward(time_major(x), state, time_major(out.output.view()), views(out.state), tape.workspace, &tape);
+    run_batched(x, nullptr, state, out, tape.workspace, &tape);
+  }
+
+  /// Sequences of different lengths: lengths[b] steps of sequence b count, 0 … T, in any order, without
+  /// packing. The state is taken at each sequence's last step, where its reverse direction starts;
+  /// outputs behind it are zero. The work is proportional to the sum of the lengths.
+  ///
+  ///     std::vector<recur::Index> lengths = {3, 7, 0};
+  ///     auto [output, state] = lstm.forward(x, lengths);     // x (7, 3, I)
+  Output forward(ConstView x, const Lengths& lengths, const StateView& state = {}) const {
+    Output out;
+    Workspace work;
+    forward(x, lengths, state, out, work);
+    return out;
+  }
+  void forward(ConstView x, const Lengths& lengths, const StateView& state, Output& out, Workspace& work) const {
+    run_batched(x, &lengths, state, out, work, nullptr);
+  }
+  Output forward(ConstView x, const Lengths& lengths, const StateView& state, Tape& tape) const {
+    Output out;
+    forward(x, lengths, state, out, tape);
+    return out;
+  }
+  void forward(ConstView x, const Lengths& lengths, const StateView& state, Output& out, Tape& tape) const {
+    run_batched(x, &lengths, state, out, tape.workspace, &tape);
   }
 
   /// Inference on one sequence: a row-major T × I matrix, or a column-major I × T one.
@@ -233,7 +259,6 @@ class Recurrent {
 
  private:
   using View = Tensor3View<Scalar>;
-  using Weights = cells::Weights<E, Scalar>;
   template <class Derived>
   using MatrixRef = Eigen::Ref<const MatrixLike<Derived>, 0, Eigen::OuterStride<>>;
   template <class Array>
@@ -266,9 +291,20 @@ class Recurrent {
     }
   }
 
-  void resize_output(ConstView x, Index batch, Output& out) const {
+  void run_batched(ConstView x, const Lengths* lengths, const StateView& state, Output& out, Workspace& work,
+                   Tape* tape) const {
+    const Index batch = check_batched(x, state);
+    const Index steps = x.size(options_.batch_first ? 1 : 0);
+    Schedule& schedule = tape != nullptr ? tape->schedule : work.schedule;
+    if (lengths != nullptr) {
+      check_lengths(lengths->values, batch, steps);
+      schedule.assign(steps, batch, lengths->values);
+    } else {
+      schedule.assign(steps, batch);
+    }
     out.output.resize(x.size(0), x.size(1), directions() * output_size());
     resize_state(batch, out.state);
+    run_forward(time_major(x), state, time_major(out.output.view()), views(out.state), work, tape);
   }
 
   void resize_state(Index batch, State& state) const {
@@ -321,6 +357,7 @@ class Recurrent {
     check_input(x_view);
     check_states(state_view, 1);
     check(x_view.size(0) > 0, "Expected sequence length to be larger than 0 in RNN");
+    (tape != nullptr ? tape->schedule : work.schedule).assign(x_view.size(0), 1);
     resize_matrix(out.output, x_view.size(0), directions() * output_size());
     resize_matrix_state(out.state);
     run_forward(x_view, state_view, matrix_view(out.output), matrix_state_view(out.state), work, tape);
@@ -344,8 +381,10 @@ class Recurrent {
 
   static void check_array(ConstView given, std::initializer_list<Index> expected, const char* what) {
     const Index* e = expected.begin();
-    check(given.size(0) == e[0] && given.size(1) == e[1] && given.size(2) == e[2], "Expected ", what, " size ",
-          shape_string(expected), ", got [", given.size(0), ", ", given.size(1), ", ", given.size(2), "]");
+    if (given.size(0) != e[0] || given.size(1) != e[1] || given.size(2) != e[2]) {  // no text where there is no error
+      fail("Expected ", what, " size ", shape_string(expected), ", got [", given.size(0), ", ", given.size(1), ", ",
+           given.size(2), "]");
+    }
   }
 
   void check_states(const StateView& state, Index batch) const {
@@ -381,7 +420,8 @@ class Recurrent {
     const LayerTape<Scalar>& first = tape.layers[0];
     check(first.input.size(2) == input_size() && first.h.size(2) == directions() * output_size() &&
               first.slots.size() == static_cast<std::size_t>(directions()) &&
-              first.slots[0].size(2) == math::slot_count<E> * hidden_size(),
+              first.slots[0].size(2) == math::slot_count<E> * hidden_size() &&
+              first.c.size(0) == (E::has_c ? tape.schedule.steps + 2 : 0),  // LSTM and GRU have as many slots
           E::name, "::backward: the tape was recorded by a layer of other sizes");
   }
 
@@ -394,250 +434,30 @@ class Recurrent {
           parameters_.cells.size(), " layers and directions, got ", gradients.cells.size());
     Parameters::visit(
         [](const ParameterName& name, const auto& parameter, const auto& gradient) {
-          check(parameter.rows() == gradient.rows() && parameter.cols() == gradient.cols(), "gradient of ", name.str(),
-                ": expected ", shape_string({parameter.rows(), parameter.cols()}), ", got ",
-                shape_string({gradient.rows(), gradient.cols()}));
+          detail::check_gradient_shape(name, parameter, gradient);
         },
         parameters_, gradients);
   }
 
-  // ---- forward ----
+  // ---- passes ----
 
-  // What one layer needs for each of its directions; without a second one, the last entry is not read.
-  template <class T>
-  using PerDirection = std::array<T, 2>;
-  template <class T>
-  std::span<const T> in_use(const PerDirection<T>& both) const {
-    return {both.data(), static_cast<std::size_t>(directions())};
+  layers::Network<E, Scalar> network() const {
+    return {equations_, parameters_.cells, packed_, num_layers(), directions(), options_.dropout};
   }
 
-  PerDirection<Weights> layer_weights(Index layer) const {
-    const auto weights = [&](Index d) {
-      const auto k = static_cast<std::size_t>(layer * directions() + d);
-      return Weights{equations_, parameters_.cells[k], packed_[k]};
-    };
-    return {weights(0), weights(directions() - 1)};
-  }
-
+  // x, output: time-major. The schedule has been assigned.
   void run_forward(ConstView x, const StateView& state, View output, const States<View>& final, Workspace& work,
                    Tape* tape) const {
-    Schedule& schedule = tape != nullptr ? tape->schedule : work.schedule;
-    schedule.steps = x.size(0);
-    schedule.batch = x.size(1);
-    schedule.lengths.clear();
-    schedule.active.clear();
-    schedule.order.clear();
-    const Index T = schedule.steps;
-    const Index B = schedule.batch;
-    const Index D = directions();
-    const Index slots_width = math::slot_count<E> * hidden_size();
-    const Index chunk = tape != nullptr ? T : layers::chunk_steps<Scalar>(schedule, slots_width);
-    if (tape != nullptr) {
-      tape->layers.resize(static_cast<std::size_t>(num_layers()));
-    }
-
-    const Scalar* in = x.data();
-    Index in_row = x.stride(1);
-    if (tape != nullptr || (T > 1 && x.stride(0) != B * x.stride(1))) {
-      Tensor3<Scalar>& copy = tape != nullptr ? tape->layers[0].input : work.input;
-      copy.assign(x);
-      in = copy.data();
-      in_row = copy.size(2);
-    }
-
-    for (Index k = 0; k < num_layers(); ++k) {
-      LayerTape<Scalar>* record = tape != nullptr ? &tape->layers[static_cast<std::size_t>(k)] : nullptr;
-      if (k > 0) {
-        const Tensor3<Scalar>& below = tape != nullptr ? tape->layers[static_cast<std::size_t>(k) - 1].h : work.h[(k - 1) % 2];
-        in = below.data() + B * below.size(2);  // slots 1 … T
-        in_row = below.size(2);
-        if (tape != nullptr) {
-          in = drop_out(*tape, *record, in, in_row);
-        }
-      }
-      Tensor3<Scalar>& h = record != nullptr ? record->h : work.h[k % 2];
-      Tensor3<Scalar>& c = record != nullptr ? record->c : work.c;
-      std::vector<Tensor3<Scalar>>& slots = record != nullptr ? record->slots : work.slots;
-      std::vector<Tensor3<Scalar>>& unprojected = record != nullptr ? record->unprojected : work.unprojected;
-      h.resize(T + 2, B, D * output_size());
-      if constexpr (E::has_c) {
-        record != nullptr ? c.resize(T + 2, B, D * hidden_size()) : c.resize(1, B, D * hidden_size());
-      }
-      slots.resize(static_cast<std::size_t>(D));
-      unprojected.resize(static_cast<std::size_t>(D));
-      PerDirection<layers::DirectionBuffers<Scalar>> buffers;
-      for (Index d = 0; d < D; ++d) {
-        const auto at = static_cast<std::size_t>(d);
-        slots[at].resize(chunk, B, slots_width);
-        if (options_.proj_size > 0) {
-          unprojected[at].resize(chunk, B, hidden_size());
-        }
-        buffers[at] = direction_buffers<Scalar>(d, h, c, slots[at], unprojected[at]);
-        set_initial_state(schedule, buffers[at], k, d, state);
-      }
-
-      const PerDirection<Weights> weights = layer_weights(k);
-      const layers::Layer<E, Scalar> layer(in_use(weights), schedule);
-      for (Index first = 0; first < T; first += chunk) {
-        const Index count = std::min(chunk, T - first);
-        if (tape == nullptr) {
-          buffers[0].slots_first = first;
-          buffers[1].slots_first = T - first - count;
-        }
-        layer.forward(first, count, in, in_row, in_use(buffers));
-      }
-      for (Index d = 0; d < D; ++d) {
-        get_final_state(schedule, buffers[static_cast<std::size_t>(d)], k, d, final);
-      }
-      if (k == num_layers() - 1) {
-        for (Index t = 0; t < T; ++t) {
-          output[t] = h[t + 1];
-        }
-      }
-    }
+    const auto all_layers = network();
+    layers::Passes<E, Scalar>(all_layers, tape != nullptr ? tape->schedule : work.schedule)
+        .forward(x, state, output, final, work, tape);
   }
-
-  // One direction's part of a layer's tensors. A c of one slot is updated in place.
-  template <class Element, class Tensor>
-  layers::DirectionBuffers<Element> direction_buffers(Index d, Tensor& h, Tensor& c, Tensor& slots, Tensor& unprojected) const {
-    layers::DirectionBuffers<Element> b;
-    b.h = h.data() + d * output_size();
-    b.h_row = h.size(2);
-    b.h_slot = h.size(1) * h.size(2);
-    if constexpr (E::has_c) {
-      b.c = c.data() + d * hidden_size();
-      b.c_row = c.size(2);
-      b.c_slot = c.size(0) == 1 ? 0 : c.size(1) * c.size(2);
-    }
-    b.slots = slots.data();
-    b.unprojected = options_.proj_size > 0 ? unprojected.data() : nullptr;
-    return b;
-  }
-
-  // Slot of the state before the first step, and after the last one, of a sequence.
-  static Index initial_slot(const Schedule& s, Index d, Index row) { return d == 0 ? 0 : s.length(row) + 1; }
-  static Index final_slot(const Schedule& s, Index d, Index row) { return d == 0 ? s.length(row) : 1; }
-
-  void set_initial_state(const Schedule& schedule, const layers::DirectionBuffers<Scalar>& buffer, Index layer, Index d,
-                         const StateView& state) const {
-    const Index index = layer * directions() + d;
-    for (Index row = 0; row < schedule.batch; ++row) {
-      const auto to = buffer.state(initial_slot(schedule, d, row), row);
-      copy_or_zero(state.h, index, schedule.source(row), to.h, output_size());
-      if constexpr (E::has_c) {
-        copy_or_zero(state.c, index, schedule.source(row), to.c, hidden_size());
-      }
-    }
-  }
-
-  void get_final_state(const Schedule& schedule, const layers::DirectionBuffers<Scalar>& buffer, Index layer, Index d,
-                       const States<View>& final) const {
-    const Index index = layer * directions() + d;
-    for (Index row = 0; row < schedule.batch; ++row) {
-      const auto from = buffer.state(final_slot(schedule, d, row), row);
-      std::copy_n(from.h, output_size(), final.h.row(index, schedule.source(row)));
-      if constexpr (E::has_c) {
-        std::copy_n(from.c, hidden_size(), final.c.row(index, schedule.source(row)));
-      }
-    }
-  }
-
-  static void copy_or_zero(ConstView from, Index index, Index row, Scalar* to, Index count) {
-    if (from.absent()) {
-      std::fill_n(to, count, Scalar(0));
-    } else {
-      std::copy_n(from.row(index, row), count, to);
-    }
-  }
-
-  // Input of a layer behind dropout: a fresh mask times the output below. Without dropout, the output.
-  const Scalar* drop_out(Tape& tape, LayerTape<Scalar>& record, const Scalar* in, Index width) const {
-    const double p = options_.dropout;
-    if (!tape.training || p == 0) {
-      record.input.resize(0, 0, 0);
-      record.dropout_mask.resize(0, 0, 0);
-      return in;
-    }
-    const Schedule& s = tape.schedule;
-    record.input.resize(s.steps, s.batch, width);
-    record.dropout_mask.resize(s.steps, s.batch, width);
-    const Scalar keep = p < 1 ? Scalar(1 / (1 - p)) : Scalar(0);
-    for (Index k = 0; k < record.dropout_mask.size(); ++k) {
-      record.dropout_mask.data()[k] = tape.generator.uniform(0.0, 1.0) < p ? Scalar(0) : keep;
-    }
-    record.input.rows() = ConstRows(in, s.steps * s.batch, width, Eigen::OuterStride<>(width))
-                              .cwiseProduct(record.dropout_mask.rows());
-    return record.input.data();
-  }
-  using ConstRows = RowMap<const Scalar>;
-
-  // ---- backward ----
 
   void run_backward(Tape& tape, ConstView d_output, const StateView& d_state, View d_input, const States<View>& d_initial,
                     Parameters& gradients) const {
-    const Schedule& schedule = tape.schedule;
-    Workspace& work = tape.workspace;
-    const Index T = schedule.steps;
-    const Index B = schedule.batch;
-    const Index D = directions();
-
-    Tensor3<Scalar>* d_out = &work.d_output[0];
-    Tensor3<Scalar>* d_in = &work.d_output[1];
-    d_out->resize(T, B, D * output_size());
-    if (d_output.absent()) {
-      d_out->set_zero();
-    } else {
-      d_out->assign(d_output);
-    }
-
-    for (Index k = num_layers() - 1; k >= 0; --k) {
-      const LayerTape<Scalar>& record = tape.layers[static_cast<std::size_t>(k)];
-      const Index width = cell_sizes(k).input;
-      const Scalar* in = record.input.data();
-      if (record.input.size(2) == 0) {  // neither the first layer nor behind dropout: the output below
-        in = tape.layers[static_cast<std::size_t>(k) - 1].h.data() + B * width;
-      }
-      PerDirection<layers::DirectionBuffers<const Scalar>> recorded;
-      PerDirection<CellParameters<Scalar>*> cell_gradients{};
-      work.d_h.resize(D, B, output_size());
-      work.d_c.resize(E::has_c ? D : 0, B, hidden_size());
-      static const Tensor3<Scalar> nothing;
-      for (Index d = 0; d < D; ++d) {
-        const auto at = static_cast<std::size_t>(d);
-        recorded[at] = direction_buffers<const Scalar>(d, record.h, record.c, record.slots[at],
-                                                       options_.proj_size > 0 ? record.unprojected[at] : nothing);
-        cell_gradients[at] = &gradients.cell(k, d);
-        for (Index row = 0; row < B; ++row) {
-          const Index index = k * D + d;
-          copy_or_zero(d_state.h, index, schedule.source(row), work.d_h.view().row(d, row), output_size());
-          if constexpr (E::has_c) {
-            copy_or_zero(d_state.c, index, schedule.source(row), work.d_c.view().row(d, row), hidden_size());
-          }
-        }
-      }
-
-      d_in->resize(T, B, width);
-      d_in->set_zero();
-      const PerDirection<Weights> weights = layer_weights(k);
-      layers::Layer<E, Scalar>(in_use(weights), schedule)
-          .backward(in, width, in_use(recorded), *d_out, d_in->data(), work, in_use(cell_gradients));
-      if (record.dropout_mask.size() > 0) {
-        d_in->rows().array() *= record.dropout_mask.rows().array();
-      }
-      for (Index d = 0; d < D; ++d) {
-        for (Index row = 0; row < B; ++row) {
-          const Index index = k * D + d;
-          std::copy_n(work.d_h.view().row(d, row), output_size(), d_initial.h.row(index, schedule.source(row)));
-          if constexpr (E::has_c) {
-            std::copy_n(work.d_c.view().row(d, row), hidden_size(), d_initial.c.row(index, schedule.source(row)));
-          }
-        }
-      }
-      std::swap(d_out, d_in);
-    }
-    for (Index t = 0; t < T; ++t) {
-      d_input[t] = (*d_out)[t];
-    }
+    const auto all_layers = network();
+    layers::Passes<E, Scalar>(all_layers, tape.schedule)
+        .backward(tape, d_output, d_state, d_input, d_initial, gradients.cells);
   }
 
   Options options_;

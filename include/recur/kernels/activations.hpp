@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+//
+// The activations of math/activations.hpp on vector registers; the equations find them by their
+// argument. float and double take the same steps in every lane and at every width. Other scalars:
+// math/, lane by lane.
+//
+//   exp u = 2^k (1 + m),   k = round(u / ln 2),   m = expm1(u - k ln 2)
+//
+//   tanh a = E / (E + 2),  E = expm1(2a) = 2^k m + (2^k - 1),  a = |x|
+//   σ(x)   = e / (1 + e),  e = exp x
+//
+// One division each. m is a polynomial (tests/kernels/fit_activations.py) that keeps its relative
+// precision near zero, where k = 0 and E = m. k ln 2 is subtracted in one go: what that costs is an
+// error of the exponent in proportion to |u|, where tanh and σ are flat.
+//
+// Rejected: tanh x = x P(x²) / Q(x²), degrees 9/8 for float, 19/18 for double. It takes as many
+// operations, but the roundings of high powers of x add up to 3.2e-7 at x = 6 (float), and σ has to
+// be computed from tanh and loses all relative precision for x < 0.
+//
+// The errors stated below are the greatest found by tests/kernels/activations_test.cpp, with and
+// without fused multiply-add: float at every number, double at millions.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <type_traits>
+
+#include "recur/kernels/packet.hpp"
+#include "recur/math/activations.hpp"
+
+namespace recur::kernels {
+
+namespace detail {
+
+// Constants of a scalar:
+//   expm1      expm1(r) = r + r² (expm1[0] + expm1[1] r + …) for |r| ≤ ln(2)/2
+//   rounder    added to a number: its integer part in the lowest bits, plus the exponent's bias
+//   tanh_end   from here on, tanh = 1
+//   exp_end    2^k is a normal number or 0 for |u| up to here
+template <class Scalar>
+struct ExpConstants;
+
+template <>
+struct ExpConstants<float> {
+  // Relative error 1.5e-8.
+  static constexpr std::array expm1 = {0.5f, 0.16666548f, 0.0416668542f, 0.00836609956f,
+                                       0.00138982397f};
+  static constexpr float rounder = 0x1.8p23f + 127.0f;
+  static constexpr float tanh_end = 10.0f;
+  static constexpr float exp_end = 88.0f;
+};
+
+template <>
+struct ExpConstants<double> {
+  // Relative error 2.6e-17.
+  static constexpr std::array expm1 = {0.5,
+                                       0.16666666666666602,
+                                       0.04166666666661966,
+                                       0.0083333333333887923,
+                                       0.0013888888920670763,
+                                       0.00019841269708608398,
+                                       2.4801516105609078e-05,
+                                       2.7557425474705514e-06,
+                                       2.7622338050236688e-07,
+                                       2.5045884429129279e-08};
+  static constexpr double rounder = 0x1.8p52 + 1023.0;
+  static constexpr double tanh_end = 20.0;
+  static constexpr double exp_end = 709.0;
+};
+
+template <class Scalar>
+inline constexpr bool has_constants =
+    std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>;
+
+// exp(n u) = scale (1 + n m). n: 1 or 2. |n u| ≤ exp_end; where u is NaN, m is.
+template <class V>
+struct SplitExp {
+  V scale;
+  V m;
+};
+
+template <int n, class V>
+RECUR_ALWAYS_INLINE SplitExp<V> split_exp(const V& u) {
+  using Scalar = typename V::Scalar;
+  using C = ExpConstants<Scalar>;
+  const V rounder(C::rounder);
+  const V shifted = multiply_add(u, V(Scalar(n * 1.4426950408889634)), rounder);  // n / ln 2
+  const V k = shifted - rounder;
+  const V r = multiply_add(k, V(Scalar(-0.6931471805599453 / n)), u);  // ln 2 / n
+  const V r2 = r * r;
+
+  // Even and odd powers apart: half the latency for the same work. n is a power of two, which
+  // changes no digit of the coefficients.
+  constexpr auto c = [] {
+    auto scaled = C::expm1;
+    Scalar power = n;
+    for (Scalar& coefficient : scaled) {
+      coefficient *= power;
+      power *= n;
+    }
+    return scaled;
+  }();
+  constexpr int last = static_cast<int>(c.size()) - 1;
+  V same(c[last]);  // last, last - 2, …
+  V other(c[last - 1]);
+  RECUR_UNROLL
+  for (int power = last - 2; power >= 0; power -= 2) {
+    same = multiply_add(same, r2, V(c[static_cast<std::size_t>(power)]));
+  }
+  RECUR_UNROLL
+  for (int power = last - 3; power >= 0; power -= 2) {
+    other = multiply_add(other, r2, V(c[static_cast<std::size_t>(power)]));
+  }
+  const V sum = last % 2 == 0 ? multiply_add(other, r, same) : multiply_add(same, r, other);
+  return {low_bits_as_exponent(shifted), multiply_add(r2, sum, r)};
+}
+
+template <class V, class F>
+RECUR_ALWAYS_INLINE V lane_by_lane(const V& x, F f) {
+  typename V::Scalar lanes[V::width];
+  x.store(lanes);
+  for (typename V::Scalar& lane : lanes) {
+    lane = f(lane);
+  }
+  return V::load(lanes);
+}
+
+}  // namespace detail
+
+/// tanh x for every x. Odd, signed zero included; ±1 exactly for great |x|, never beyond; NaN stays
+/// NaN. Error: float 9.0e-8, and 2.6 ulp of the result (denormals too); double 1.9e-16, and 3.7e-16
+/// of the result. Not quite monotone: from one float to the next it may fall by up to 1.2e-7.
+template <class Scalar, int Width>
+RECUR_ALWAYS_INLINE Vec<Scalar, Width> tanh(const Vec<Scalar, Width>& x) {
+  if constexpr (detail::has_constants<Scalar>) {
+    using V = Vec<Scalar, Width>;
+    const V a = at_most(abs(x), V(detail::ExpConstants<Scalar>::tanh_end));
+    const auto [scale, m] = detail::split_exp<2>(a);
+    const V half(Scalar(0.5));
+    const V e = multiply_add(scale, m, multiply_add(scale, half, V(Scalar(-0.5))));
+    return with_sign_of(e / (e + V(Scalar(1))), x);
+  } else {
+    return detail::lane_by_lane(x, [](const Scalar& v) { return math::tanh(v); });
+  }
+}
+
+/// σ(x) for every x. Within [0, 1], whose ends it reaches exactly; NaN stays NaN. Error:
+/// float 9.0e-8, and 1.5e-7 (1 + |x|) of the result while x ≥ -87 (then it falls to 0);
+/// double 1.8e-16, and 2.8e-16 (1 + |x|) of the result while x ≥ -700.
+template <class Scalar, int Width>
+RECUR_ALWAYS_INLINE Vec<Scalar, Width> sigmoid(const Vec<Scalar, Width>& x) {
+  if constexpr (detail::has_constants<Scalar>) {
+    using V = Vec<Scalar, Width>;
+    const V end(detail::ExpConstants<Scalar>::exp_end);
+    const auto [scale, m] = detail::split_exp<1>(at_most(at_least(x, V(Scalar(0)) - end), end));
+    const V e = multiply_add(scale, m, scale);
+    return e / (e + V(Scalar(1)));
+  } else {
+    return detail::lane_by_lane(x, [](const Scalar& v) { return math::sigmoid(v); });
+  }
+}
+
+/// max(x, 0); NaN stays NaN.
+template <class Scalar, int Width>
+RECUR_ALWAYS_INLINE Vec<Scalar, Width> relu(const Vec<Scalar, Width>& x) {
+  return at_least(x, Vec<Scalar, Width>(Scalar(0)));
+}
+
+/// d relu/dx · dy, y = relu(x).
+template <class Scalar, int Width>
+RECUR_ALWAYS_INLINE Vec<Scalar, Width> d_relu(const Vec<Scalar, Width>& y,
+                                              const Vec<Scalar, Width>& dy) {
+  return where_positive(y, dy);
+}
+
+}  // namespace recur::kernels

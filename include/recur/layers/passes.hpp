@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+//
+// Forward and backward through all layers, on time-major views whose shapes have been checked. The
+// module that users hold, with its options and checks, is in stack.hpp; one layer in layer.hpp.
+#pragma once
+
+#include <algorithm>  // std::copy_n, std::fill_n, std::min
+#include <array>
+#include <span>
+#include <utility>  // std::swap
+#include <vector>
+
+#include "recur/core/state.hpp"
+#include "recur/layers/layer.hpp"
+
+namespace recur::layers {
+
+/// The layers of a module, as the passes see them.
+template <math::Equations E, class Scalar>
+struct Network {
+  const E& equations;
+  std::span<const CellParameters<Scalar>> parameters;         ///< layer outer, direction inner
+  std::span<const kernels::PackedWeights<E, Scalar>> packed;  ///< the same
+  Index layers;
+  Index directions;
+  double dropout;
+
+  const CellSizes& sizes(Index layer) const { return packed[static_cast<std::size_t>(layer * directions)].sizes; }
+};
+
+/// One pass through a Network. `schedule`: of the batch; states: (L·D, B, ·), in the caller's order.
+template <math::Equations E, class Scalar>
+class Passes {
+ public:
+  using ConstView = Tensor3View<const Scalar>;
+  using View = Tensor3View<Scalar>;
+  using StateView = StateOf<E, ConstView>;
+  using MutableState = StateOf<E, View>;
+  using Weights = cells::Weights<E, Scalar>;
+
+  Passes(const Network<E, Scalar>& network, const Schedule& schedule)
+      : network_(network), schedule_(schedule), hidden_(network.sizes(0).hidden), output_(network.sizes(0).output) {}
+
+  /// x (T, B, I) → output (T, B, D·output) and the final state, both overwritten; padding is zero.
+  /// tape: null for inference.
+  void forward(ConstView x, const StateView& initial, View output, const MutableState& final, Workspace<Scalar>& work,
+               Tape<Scalar>* tape) const {
+    const Index T = schedule_.steps;
+    const Index B = schedule_.batch;
+    const Index D = network_.directions;
+    const Index slots_width = math::slot_count<E> * hidden_;
+    const Index chunk = tape != nullptr ? T : chunk_steps<Scalar>(schedule_, slots_width);
+    if (tape != nullptr) {
+      tape->layers.resize(static_cast<std::size_t>(network_.layers));
+    }
+
+    const Scalar* in = x.data();
+    Index in_row = x.stride(1);
+    const bool rows_follow = T <= 1 || x.stride(0) == B * x.stride(1);
+    if (tape != nullptr || !rows_follow || !schedule_.order.empty()) {
+      Tensor3<Scalar>& copy = tape != nullptr ? tape->layers[0].input : work.input;
+      copy.resize(T, B, x.size(2));
+      take_running(x, copy);
+      in = copy.data();
+      in_row = copy.size(2);
+    }
+
+    for (Index k = 0; k < network_.layers; ++k) {
+      LayerTape<Scalar>* record = tape != nullptr ? &tape->layers[static_cast<std::size_t>(k)] : nullptr;
+      if (k > 0) {
+        const Tensor3<Scalar>& below = record != nullptr ? tape->layers[static_cast<std::size_t>(k) - 1].h : work.h[(k - 1) % 2];
+        in = below.data() + B * below.size(2);  // slots 1 … T
+        in_row = below.size(2);
+        if (record != nullptr) {
+          in = drop_out(*tape, *record, in, in_row);
+        }
+      }
+      Tensor3<Scalar>& h = record != nullptr ? record->h : work.h[k % 2];
+      Tensor3<Scalar>& c = record != nullptr ? record->c : work.c;
+      auto& slots = record != nullptr ? record->slots : work.slots;
+      auto& unprojected = record != nullptr ? record->unprojected : work.unprojected;
+      h.resize(T + 2, B, D * output_);
+      c.resize(E::has_c ? (record != nullptr ? T + 2 : 1) : 0, B, D * hidden_);
+      slots.resize(static_cast<std::size_t>(D));
+      unprojected.resize(static_cast<std::size_t>(D));
+      PerDirection<DirectionBuffers<Scalar>> buffers;
+      for (Index d = 0; d < D; ++d) {
+        const auto at = static_cast<std::size_t>(d);
+        slots[at].resize(chunk, B, slots_width);
+        unprojected[at].resize(projected() ? chunk : 0, B, hidden_);
+        buffers[at] = direction_buffers<Scalar>(d, h, c, slots[at], unprojected[at]);
+        set_initial_state(buffers[at], k, d, initial);
+      }
+
+      const PerDirection<Weights> weights = layer_weights(k);
+      const Layer<E, Scalar> layer(in_use(weights), schedule_);
+      for (Index first = 0; first < T; first += chunk) {
+        const Index count = std::min(chunk, T - first);
+        if (record == nullptr) {
+          buffers[0].slots_first = first;
+          buffers[1].slots_first = T - first - count;
+        }
+        layer.forward(first, count, in, in_row, in_use(buffers));
+      }
+      for (Index d = 0; d < D; ++d) {
+        get_final_state(buffers[static_cast<std::size_t>(d)], k, d, final);
+      }
+      if (k == network_.layers - 1) {
+        give_running(h.view().narrow(0, 1, T), output);
+      }
+    }
+  }
+
+  /// Gradients by the output (absent: zeros) and by the final state → by the input and by the initial
+  /// state (overwritten) and by the parameters (added to). Reads the tape's records, uses its workspace.
+  void backward(Tape<Scalar>& tape, ConstView d_output, const StateView& d_final, View d_input,
+                const MutableState& d_initial, std::span<CellParameters<Scalar>> gradients) const {
+    Workspace<Scalar>& work = tape.workspace;
+    const Index T = schedule_.steps;
+    const Index B = schedule_.batch;
+    const Index D = network_.directions;
+    static const Tensor3<Scalar> nothing;
+
+    Tensor3<Scalar>* d_out = &work.d_output[0];
+    Tensor3<Scalar>* d_in = &work.d_output[1];
+    d_out->resize(T, B, D * output_);
+    if (d_output.absent()) {
+      d_out->set_zero();
+    } else {
+      take_running(d_output, *d_out);
+    }
+
+    for (Index k = network_.layers - 1; k >= 0; --k) {
+      const LayerTape<Scalar>& record = tape.layers[static_cast<std::size_t>(k)];
+      const Index width = network_.sizes(k).input;
+      const Scalar* in = record.input.data();
+      if (record.input.size(2) == 0) {  // neither the first layer nor behind dropout: the output below
+        in = tape.layers[static_cast<std::size_t>(k) - 1].h.data() + B * width;
+      }
+      PerDirection<DirectionBuffers<const Scalar>> recorded;
+      PerDirection<CellParameters<Scalar>*> cell_gradients{};
+      work.d_h.resize(D, B, output_);
+      work.d_c.resize(E::has_c ? D : 0, B, hidden_);
+      for (Index d = 0; d < D; ++d) {
+        const auto at = static_cast<std::size_t>(d);
+        recorded[at] = direction_buffers<const Scalar>(d, record.h, record.c, record.slots[at],
+                                                       projected() ? record.unprojected[at] : nothing);
+        cell_gradients[at] = &gradients[static_cast<std::size_t>(k * D + d)];
+        for (Index row = 0; row < B; ++row) {
+          copy_state(d_final, k * D + d, schedule_.source(row), d_state_of(work, d, row));
+        }
+      }
+
+      d_in->resize(T, B, width);
+      d_in->set_zero();
+      const PerDirection<Weights> weights = layer_weights(k);
+      Layer<E, Scalar>(in_use(weights), schedule_)
+          .backward(in, width, in_use(recorded), *d_out, d_in->data(), work, in_use(cell_gradients));
+      if (record.dropout_mask.size() > 0) {
+        for_running_rows([&](Index first, Index count) {
+          d_in->rows().middleRows(first, count).array() *= record.dropout_mask.rows().middleRows(first, count).array();
+        });
+      }
+      for (Index d = 0; d < D; ++d) {
+        for (Index row = 0; row < B; ++row) {
+          store_state(d_state_of(work, d, row), d_initial, k * D + d, schedule_.source(row));
+        }
+      }
+      std::swap(d_out, d_in);
+    }
+    give_running(d_out->view(), d_input);
+  }
+
+ private:
+  // One of something for each direction; without a second direction the last is not used.
+  template <class T>
+  using PerDirection = std::array<T, 2>;
+  template <class T>
+  std::span<const T> in_use(const PerDirection<T>& both) const {
+    return {both.data(), static_cast<std::size_t>(network_.directions)};
+  }
+
+  bool projected() const { return output_ != hidden_; }
+
+  PerDirection<Weights> layer_weights(Index layer) const {
+    const auto weights = [&](Index d) {
+      const auto k = static_cast<std::size_t>(layer * network_.directions + d);
+      return Weights{network_.equations, network_.parameters[k], network_.packed[k]};
+    };
+    return {weights(0), weights(network_.directions - 1)};
+  }
+
+  // One direction's part of a layer's tensors. A c of one slot is updated in place.
+  template <class Element, class Tensor>
+  DirectionBuffers<Element> direction_buffers(Index d, Tensor& h, Tensor& c, Tensor& slots, Tensor& unprojected) const {
+    DirectionBuffers<Element> b;
+    b.h = h.data() + d * output_;
+    b.h_row = h.size(2);
+    b.h_slot = h.size(1) * h.size(2);
+    if constexpr (E::has_c) {
+      b.c = c.data() + d * hidden_;
+      b.c_row = c.size(2);
+      b.c_slot = c.size(0) == 1 ? 0 : c.size(1) * c.size(2);
+    }
+    b.slots = slots.data();
+    b.unprojected = projected() ? unprojected.data() : nullptr;
+    return b;
+  }
+
+  // ---- between the caller's order and shape and ours ----
+
+  // f(first row, count) on the rows of a (T·B × ·) matrix that hold running steps.
+  template <class F>
+  void for_running_rows(F&& f) const {
+    schedule_.for_each_block(0, schedule_.steps, [&](Index t, Index rows) { f(t * schedule_.batch, rows); });
+  }
+
+  // The running steps of (T, B, ·); the other rows of `to` are left alone, and never read.
+  void take_running(ConstView from, Tensor3<Scalar>& to) const {
+    for (Index t = 0; t < schedule_.steps; ++t) {
+      if (schedule_.order.empty()) {
+        to[t] = from[t];
+        continue;
+      }
+      for (Index row = 0; row < schedule_.running(t); ++row) {
+        std::copy_n(from.row(t, schedule_.source(row)), to.size(2), to.view().row(t, row));
+      }
+    }
+  }
+
+  // The running steps back to the caller, and zeros for the others.
+  void give_running(ConstView from, View to) const {
+    for (Index t = 0; t < schedule_.steps; ++t) {
+      if (schedule_.order.empty()) {
+        to[t] = from[t];
+        continue;
+      }
+      for (Index row = 0; row < schedule_.batch; ++row) {
+        Scalar* target = to.row(t, schedule_.source(row));
+        if (row < schedule_.running(t)) {
+          std::copy_n(from.row(t, row), to.size(2), target);
+        } else {
+          std::fill_n(target, to.size(2), Scalar(0));
+        }
+      }
+    }
+  }
+
+  // Slot of the state before the first step, and after the last one, of a sequence.
+  Index initial_slot(Index d, Index row) const { return d == 0 ? 0 : schedule_.length(row) + 1; }
+  Index final_slot(Index d, Index row) const { return d == 0 ? schedule_.length(row) : 1; }
+
+  void set_initial_state(const DirectionBuffers<Scalar>& buffer, Index layer, Index d, const StateView& initial) const {
+    for (Index row = 0; row < schedule_.batch; ++row) {
+      copy_state(initial, layer * network_.directions + d, schedule_.source(row), buffer.state(initial_slot(d, row), row));
+    }
+  }
+
+  void get_final_state(const DirectionBuffers<Scalar>& buffer, Index layer, Index d, const MutableState& final) const {
+    for (Index row = 0; row < schedule_.batch; ++row) {
+      store_state(buffer.state(final_slot(d, row), row), final, layer * network_.directions + d, schedule_.source(row));
+    }
+  }
+
+  kernels::StateRows<Scalar> d_state_of(Workspace<Scalar>& work, Index d, Index row) const {
+    kernels::StateRows<Scalar> state{work.d_h.view().row(d, row), output_, nullptr, 0};
+    if constexpr (E::has_c) {
+      state.c = work.d_c.view().row(d, row);
+    }
+    return state;
+  }
+
+  void copy_state(const StateView& from, Index index, Index sequence, const kernels::StateRows<Scalar>& to) const {
+    copy_or_zero(from.h, index, sequence, to.h, output_);
+    if constexpr (E::has_c) {
+      copy_or_zero(from.c, index, sequence, to.c, hidden_);
+    }
+  }
+
+  static void copy_or_zero(ConstView from, Index index, Index sequence, Scalar* to, Index count) {
+    if (from.absent()) {
+      std::fill_n(to, count, Scalar(0));
+    } else {
+      std::copy_n(from.row(index, sequence), count, to);
+    }
+  }
+
+  void store_state(const kernels::StateRows<Scalar>& from, const MutableState& to, Index index, Index sequence) const {
+    std::copy_n(from.h, output_, to.h.row(index, sequence));
+    if constexpr (E::has_c) {
+      std::copy_n(from.c, hidden_, to.c.row(index, sequence));
+    }
+  }
+
+  // Input of a layer behind dropout: a fresh mask times the output below. Without dropout, the output.
+  const Scalar* drop_out(Tape<Scalar>& tape, LayerTape<Scalar>& record, const Scalar* in, Index width) const {
+    const double p = network_.dropout;
+    if (!tape.training || p == 0) {
+      record.input.resize(0, 0, 0);
+      record.dropout_mask.resize(0, 0, 0);
+      return in;
+    }
+    record.input.resize(schedule_.steps, schedule_.batch, width);
+    record.dropout_mask.resize(schedule_.steps, schedule_.batch, width);
+    const Scalar keep = p < 1 ? Scalar(1 / (1 - p)) : Scalar(0);
+    for_running_rows([&](Index first, Index count) {
+      for (Index k = first * width; k < (first + count) * width; ++k) {
+        const Scalar factor = tape.generator.uniform(0.0, 1.0) < p ? Scalar(0) : keep;
+        record.dropout_mask.data()[k] = factor;
+        record.input.data()[k] = in[k] * factor;
+      }
+    });
+    return record.input.data();
+  }
+
+  const Network<E, Scalar>& network_;
+  const Schedule& schedule_;
+  Index hidden_;
+  Index output_;
+};
+
+}  // namespace recur::layers
