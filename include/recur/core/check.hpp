@@ -4,6 +4,9 @@
 // texts are PyTorch's where PyTorch has one; every text says what, where, expected and got.
 #pragma once
 
+#include <algorithm>  // std::copy_n, std::min
+#include <array>
+#include <cstddef>
 #include <initializer_list>
 #include <sstream>
 #include <stdexcept>
@@ -19,18 +22,34 @@ class Error : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
-/// The sizes of an array as PyTorch prints them: `(2, 3, 5)`, and `(3,)` for one dimension.
-inline std::string shape_string(std::initializer_list<Index> sizes) {
-  std::ostringstream text;
-  text << '(';
-  const char* separator = "";
-  for (Index size : sizes) {
-    text << separator << size;
-    separator = ", ";
+/// The sizes of an array as PyTorch prints them: `(2, 3, 5)`, and `(3,)` for one dimension. Turned
+/// into text only where it is printed, so that checks that hold cost nothing.
+class ShapeText {
+ public:
+  explicit ShapeText(std::initializer_list<Index> sizes) : count_(std::min<std::size_t>(sizes.size(), 4)) {
+    std::copy_n(sizes.begin(), count_, sizes_.begin());
   }
-  text << (sizes.size() == 1 ? ",)" : ")");
-  return text.str();
-}
+
+  operator std::string() const {  // NOLINT(google-explicit-constructor)
+    std::ostringstream text;
+    text << *this;
+    return text.str();
+  }
+
+  friend std::ostream& operator<<(std::ostream& out, const ShapeText& shape) {
+    out << '(';
+    for (std::size_t k = 0; k < shape.count_; ++k) {
+      out << (k == 0 ? "" : ", ") << shape.sizes_[k];
+    }
+    return out << (shape.count_ == 1 ? ",)" : ")");
+  }
+
+ private:
+  std::array<Index, 4> sizes_{};
+  std::size_t count_;
+};
+
+inline ShapeText shape_string(std::initializer_list<Index> sizes) { return ShapeText(sizes); }
 
 /// Throws Error with all parts written one after the other.
 template <class... Parts>

@@ -44,6 +44,19 @@ class Generator {
     }
   }
 
+  /// Standard normal. Numbers come in pairs, of which the second one waits for the next call.
+  double normal() {
+    if (has_waiting_) {
+      has_waiting_ = false;
+      return waiting_;
+    }
+    const double angle = 2 * std::numbers::pi * uniform(0.0, 1.0);
+    const double radius = std::sqrt(-2 * std::log1p(-uniform(0.0, 1.0)));
+    waiting_ = radius * std::sin(angle);
+    has_waiting_ = true;
+    return radius * std::cos(angle);
+  }
+
   /// Overwrites the elements, in memory order, with uniform numbers in [-bound, bound).
   template <class Derived>
   void fill_uniform(Eigen::PlainObjectBase<Derived>& array, double bound) {
@@ -53,8 +66,8 @@ class Generator {
     }
   }
 
-  /// Overwrites the elements, in memory order, with standard normal numbers. From 16 elements on these
-  /// are torch.normal_'s (Box-Muller over blocks of 16, equal up to rounding).
+  /// Overwrites the elements, in memory order, with standard normal numbers: torch.normal_'s up to
+  /// rounding (from 16 elements on, Box-Muller over blocks of 16).
   template <class Derived>
   void fill_normal(Eigen::PlainObjectBase<Derived>& array) {
     using Scalar = typename Derived::Scalar;
@@ -62,9 +75,7 @@ class Generator {
     Scalar* data = array.data();
     if (size < 16) {
       for (Index k = 0; k < size; ++k) {
-        const double u = uniform(0.0, 1.0);
-        const double v = uniform(0.0, 1.0);
-        data[k] = Scalar(std::sqrt(-2 * std::log1p(-v)) * std::cos(2 * std::numbers::pi * u));
+        data[k] = Scalar(normal());
       }
       return;
     }
@@ -115,6 +126,8 @@ class Generator {
   }
 
   std::mt19937 engine_;
+  double waiting_ = 0;  // of normal()
+  bool has_waiting_ = false;
 };
 
 /// The generator that modules made without one take their initial weights from: one a thread.

@@ -32,6 +32,9 @@ inline void set_num_threads([[maybe_unused]] int count) {
 
 namespace kernels {
 
+/// Threads worth starting for `multiply_adds`: one below about 20 µs of work.
+inline int useful_threads(double multiply_adds) { return multiply_adds < 1e6 ? 1 : max_threads(); }
+
 /// Calls f(first, last) on ranges that cover [0, count), one range a thread, sizes a multiple of
 /// `grain` except for the last. f must not throw.
 template <class F>

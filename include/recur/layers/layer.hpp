@@ -49,9 +49,6 @@ Index chunk_steps(const Schedule& schedule, Index slots_width) {
   return std::clamp<Index>(target_bytes / step_bytes, 1, std::max<Index>(1, schedule.steps));
 }
 
-/// Threads worth starting for `multiply_adds`: one below about 20 µs of work.
-inline int useful_threads(double multiply_adds) { return multiply_adds < 1e6 ? 1 : max_threads(); }
-
 template <math::Equations E, class Scalar>
 class Layer {
  public:
@@ -62,7 +59,7 @@ class Layer {
       : weights_(weights), schedule_(schedule), directions_(static_cast<Index>(weights.size())) {
     const CellSizes& n = weights[0].sizes();
     const double products = static_cast<double>(n.gates * n.hidden) * static_cast<double>(n.input + n.output);
-    threads_ = useful_threads(products * static_cast<double>(schedule.steps * schedule.batch));
+    threads_ = kernels::useful_threads(products * static_cast<double>(schedule.steps * schedule.batch));
   }
 
   /// Steps [first, first + count) of the forward direction's order and, at the same time, of the

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+//
+// What the classifier is and how it is trained: presets, and the command line that changes them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "recur/config.hpp"
+
+namespace mnist {
+
+using recur::Index;
+
+struct Settings {
+  std::string preset = "best";
+  std::filesystem::path data;
+
+  std::string cell = "lstm";
+  Index hidden = 100;
+  Index layers = 1;
+  bool bidirectional = false;
+  double dropout = 0;
+  bool centred = false;  // inputs (x - 0.5) / 0.5 instead of x in [0, 1]
+
+  std::string optimizer = "sgd";
+  double lr = 0.1;
+  double momentum = 0;
+  double clip = 0;     // largest norm of all gradients together; 0: no clipping
+  bool decay = false;  // the rate follows half a cosine down to zero
+  Index batch = 64;
+  Index epochs = 0;
+  Index iterations = 0;  // counts where it is positive, else epochs
+  Index test_every = 0;  // iterations; 0: once an epoch
+
+  bool use_double = false;
+  int threads = 0;  // 0: what OpenMP chooses
+  std::uint64_t seed = 0;
+  std::filesystem::path save;
+  std::filesystem::path load;
+  bool evaluate = false;
+  std::filesystem::path out = "mnist-results";
+};
+
+/// The settings of a preset by name. `small` and `deep` are the programs that people learn this
+/// with.
+inline Settings preset(const std::string& name) {
+  Settings s;
+  s.preset = name;
+  if (name == "small") {
+    s.hidden = 10;
+    s.layers = 2;
+    s.centred = true;
+    s.momentum = 0.9;
+    s.batch = 128;
+    s.epochs = 5;
+  } else if (name == "deep") {
+    s.hidden = 100;
+    s.layers = 3;
+    s.batch = 64;
+    s.iterations = 3000;
+    s.test_every = 500;
+  } else if (name == "best") {
+    s.cell = "gru";
+    s.hidden = 128;
+    s.layers = 1;
+    s.optimizer = "adam";
+    s.lr = 4e-3;
+    s.clip = 1;
+    s.decay = true;
+    s.batch = 128;
+    s.epochs = 8;
+  } else {
+    throw std::invalid_argument("--preset: expected small, deep or best, got " + name);
+  }
+  return s;
+}
+
+/// Adds all options to `app`; they change `s`.
+inline void add_options(CLI::App& app, Settings& s) {
+  app.add_option("--preset", s.preset,
+                 "small: LSTM(28, 10, 2 layers), SGD 0.1 momentum 0.9, batch 128, 5 epochs\n"
+                 "deep: LSTM(28, 100, 3 layers), SGD 0.1, batch 64, 3000 iterations\n"
+                 "best: GRU(28, 128), Adam 4e-3 falling to 0, batch 128, 8 epochs: 99 %")
+      ->check(CLI::IsMember({"small", "deep", "best"}));
+  app.add_option("--data", s.data, "folder of the four IDX files, plain or .gz");
+  app.add_option("--cell", s.cell, "lstm, gru, rnn (tanh) or rnn_relu")
+      ->check(CLI::IsMember({"lstm", "gru", "rnn", "rnn_relu"}));
+  app.add_option("--hidden", s.hidden, "units of a layer")->check(CLI::Range(1, 65536));
+  app.add_option("--layers", s.layers, "layers")->check(CLI::Range(1, 1000));
+  app.add_flag("--bidirectional,!--unidirectional", s.bidirectional, "read the rows upwards, too");
+  app.add_option("--dropout", s.dropout, "probability, between layers")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--optimizer", s.optimizer, "sgd, adam or adamw")
+      ->check(CLI::IsMember({"sgd", "adam", "adamw"}));
+  app.add_option("--lr", s.lr, "learning rate")->check(CLI::NonNegativeNumber);
+  app.add_option("--momentum", s.momentum, "of sgd")->check(CLI::NonNegativeNumber);
+  app.add_option("--clip", s.clip, "largest norm of the gradient, 0: any")
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--decay,!--no-decay", s.decay,
+               "let the learning rate fall to zero (half a cosine)");
+  app.add_option("--batch", s.batch, "images of a training step")->check(CLI::Range(1, 60000));
+  auto* epochs = app.add_option("--epochs", s.epochs, "passes over the training images")
+                     ->check(CLI::PositiveNumber);
+  app.add_option("--iterations", s.iterations, "training steps, instead of --epochs")
+      ->check(CLI::PositiveNumber)
+      ->excludes(epochs);
+  app.add_flag("--double", s.use_double, "compute in double precision");
+  app.add_option("--threads", s.threads, "0: one a core")->check(CLI::NonNegativeNumber);
+  app.add_option("--seed", s.seed, "of initial weights and order, as torch.manual_seed");
+  app.add_option("--save", s.save, "file for the weights, default OUT/model.safetensors");
+  app.add_option("--load", s.load, "start from the weights of this file")->check(CLI::ExistingFile);
+  app.add_flag("--evaluate", s.evaluate, "test only, no training")->needs("--load");
+  app.add_option("--out", s.out, "folder for loss.svg, losses.csv and model.safetensors")
+      ->capture_default_str();
+}
+
+/// Reads the command line: first the preset, then everything else on top of it.
+/// Throws CLI::ParseError (also for --help), to be given to app.exit().
+inline Settings parse(CLI::App& app, int argc, char** argv) {
+  Settings s = preset("best");
+  for (int k = 1; k < argc; ++k) {
+    const std::string argument = argv[k];
+    if (argument == "--preset" && k + 1 < argc) {
+      s.preset = argv[k + 1];
+    } else if (argument.rfind("--preset=", 0) == 0) {
+      s.preset = argument.substr(9);
+    }
+  }
+  if (s.preset == "small" || s.preset == "deep") {  // a wrong name is refused by the option's check
+    s = preset(s.preset);
+  }
+  add_options(app, s);
+  app.parse(argc, argv);
+  if (app.count("--epochs") > 0) {
+    s.iterations = 0;
+    s.test_every = 0;
+  }
+  if (s.save.empty()) {
+    s.save = s.out / "model.safetensors";
+  }
+  return s;
+}
+
+}  // namespace mnist

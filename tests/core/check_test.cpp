@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#include "recur/core/check.hpp"
+
+#include <stdexcept>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "support/compare.hpp"
+
+namespace {
+
+using recur::shape_string;
+using recur::test::error_of;
+
+TEST(Check, ShapesAreWrittenAsPyTorchWritesThem) {
+  EXPECT_EQ(std::string(shape_string({2, 3, 5})), "(2, 3, 5)");
+  EXPECT_EQ(std::string(shape_string({4, 0})), "(4, 0)");
+  EXPECT_EQ(std::string(shape_string({3})), "(3,)");
+  EXPECT_EQ(std::string(shape_string({})), "()");
+}
+
+TEST(Check, FailPutsThePartsTogether) {
+  EXPECT_EQ(error_of([] { recur::fail("expected ", 3, ", got ", 2.5, std::string("!")); }),
+            "expected 3, got 2.5!");
+}
+
+TEST(Check, ThrowsOnlyWhereTheConditionFails) {
+  EXPECT_NO_THROW(recur::check(true, "not seen"));
+  EXPECT_EQ(error_of([] { recur::check(1 > 2, "sizes ", shape_string({1, 2})); }), "sizes (1, 2)");
+}
+
+TEST(Check, ErrorIsAnInvalidArgument) {
+  EXPECT_THROW(recur::fail("x"), std::invalid_argument);
+  EXPECT_THROW(recur::fail("x"), std::exception);
+}
+
+}  // namespace

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: MIT
+#include "recur/io/safetensors.hpp"
+
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <vector>
+
+#ifdef __linux__
+#include <sys/resource.h>
+
+#include <csignal>
+#endif
+
+#include <gtest/gtest.h>
+
+#include "support/compare.hpp"
+#include "support/golden.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace {
+
+using recur::Index;
+using recur::SafetensorsFile;
+using recur::SafetensorsWriter;
+using recur::test::TemporaryFolder;
+using Bytes = std::vector<std::byte>;
+
+// A file of this header and `data_size` bytes of data: 0, 1, 2, …
+Bytes file_of(const std::string& header, std::size_t data_size) {
+  const std::uint64_t length = header.size();
+  Bytes bytes(sizeof(length) + header.size() + data_size);
+  std::memcpy(bytes.data(), &length, sizeof(length));
+  std::memcpy(bytes.data() + sizeof(length), header.data(), header.size());
+  for (std::size_t k = 0; k < data_size; ++k) {
+    bytes[sizeof(length) + header.size() + k] = static_cast<std::byte>(k);
+  }
+  return bytes;
+}
+
+SafetensorsFile parse(const std::string& header, std::size_t data_size) {
+  return SafetensorsFile::parse(file_of(header, data_size), "test.safetensors");
+}
+
+// A file with one tensor "w" of the given dtype whose elements are `raw`.
+template <class Stored>
+SafetensorsFile file_of_elements(const std::string& dtype, const std::vector<Stored>& raw) {
+  const std::size_t size = raw.size() * sizeof(Stored);
+  Bytes bytes = file_of(R"({"w":{"dtype":")" + dtype + R"(","shape":[)" + std::to_string(raw.size()) +
+                            R"(],"data_offsets":[0,)" + std::to_string(size) + "]}}",
+                        size);
+  std::memcpy(bytes.data() + bytes.size() - size, raw.data(), size);
+  return SafetensorsFile::parse(std::move(bytes), "test.safetensors");
+}
+
+SafetensorsWriter small_writer() {
+  static const float a[] = {1.5F, -2.0F, 3.25F, 0.0F, -0.5F, 6.0F};
+  static const double b[] = {1.0 / 3, 1e-300};
+  SafetensorsWriter writer;
+  writer.add("a", {2, 3}, a);
+  writer.add("empty", {0, 3}, a);
+  writer.add("b", {2}, b);
+  writer.add("scalar", {}, b);
+  writer.add_metadata("format", "pt");
+  return writer;
+}
+
+std::string contents_of(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+TEST(Safetensors, WritesWhatItReads) {
+  const auto file = SafetensorsFile::parse(small_writer().bytes(), "small");
+  EXPECT_EQ(file.name(), "small");
+  EXPECT_EQ(file.names(), (std::vector<std::string>{"b", "scalar", "a", "empty"}));  // wider elements first
+  EXPECT_EQ(file.metadata().at("format"), "pt");
+  EXPECT_EQ(file.tensor("a").dtype, "F32");
+  EXPECT_EQ(file.tensor("a").shape, (std::vector<Index>{2, 3}));
+  EXPECT_EQ(file.tensor("a").size(), 6);
+  EXPECT_EQ(file.tensor("b").dtype, "F64");
+  EXPECT_EQ(file.tensor("scalar").shape, std::vector<Index>{});
+  EXPECT_EQ(file.tensor("empty").size(), 0);
+  EXPECT_TRUE(file.contains("a"));
+  EXPECT_FALSE(file.contains("c"));
+
+  const auto a = file.matrix<float>("a");
+  EXPECT_EQ(a(1, 0), 0.0F);
+  EXPECT_EQ(a(1, 2), 6.0F);
+  EXPECT_EQ(file.vector<double>("b")[1], 1e-300);
+  EXPECT_EQ(file.values<double>("scalar"), std::vector<double>{1.0 / 3});
+  EXPECT_EQ(file.matrix<double>("empty").cols(), 3);
+}
+
+TEST(Safetensors, HeaderIsPaddedSoThatTheDataIsAligned) {
+  const Bytes bytes = small_writer().bytes();
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof(length));
+  EXPECT_EQ(length % 8, 0U);
+  const std::string header(reinterpret_cast<const char*>(bytes.data()) + 8, length);
+  EXPECT_EQ(header.substr(0, 33), R"({"__metadata__":{"format":"pt"},")");
+  EXPECT_EQ(header.substr(header.find_last_not_of(' ')), "}" + std::string(length - 1 - header.find_last_not_of(' '), ' '));
+}
+
+TEST(Safetensors, EmptyFile) {
+  const auto file = SafetensorsFile::parse(SafetensorsWriter().bytes(), "none");
+  EXPECT_TRUE(file.names().empty());
+  EXPECT_TRUE(file.metadata().empty());
+}
+
+TEST(Safetensors, TensorsOfAnyOrderAndUnalignedData) {
+  // One byte of U8 before doubles: these begin at an odd address. The header lists them backwards.
+  const std::string header =
+      R"({"d":{"dtype":"F64","shape":[1,1,2],"data_offsets":[1,17]},"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}} )";
+  Bytes bytes = file_of(header, 17);
+  const double values[] = {2.5, -1e100};
+  std::memcpy(bytes.data() + bytes.size() - 16, values, 16);
+  const auto file = SafetensorsFile::parse(std::move(bytes), "odd");
+  EXPECT_EQ(file.names(), (std::vector<std::string>{"u", "d"}));
+  const auto d = file.tensor3<double>("d");
+  EXPECT_EQ(d(0, 0, 0), 2.5);
+  EXPECT_EQ(d(0, 0, 1), -1e100);
+  ASSERT_EQ(file.tensor("u").bytes.size(), 1U);
+  EXPECT_EQ(file.tensor("u").bytes[0], std::byte{0});
+}
+
+TEST(Safetensors, StaysValidWhenMoved) {
+  auto file = SafetensorsFile::parse(small_writer().bytes(), "small");
+  const SafetensorsFile moved = std::move(file);
+  EXPECT_EQ(moved.matrix<float>("a")(0, 2), 3.25F);
+}
+
+TEST(Safetensors, HalfPrecision) {
+  const auto file = file_of_elements<std::uint16_t>(
+      "F16", {0x0000, 0x8000, 0x3C00, 0xC000, 0x3555, 0x7BFF, 0x0001, 0x83FF, 0x0400, 0x7C00, 0xFC00, 0x7E01});
+  const auto values = file.values<float>("w");
+  const std::vector<float> expected{0.0F, -0.0F, 1.0F, -2.0F, 0x1.554p-2F, 65504.0F, 0x1p-24F, -0x1.ff8p-15F, 0x1p-14F};
+  for (std::size_t k = 0; k < expected.size(); ++k) {
+    EXPECT_EQ(values[k], expected[k]) << k;
+    EXPECT_EQ(std::signbit(values[k]), std::signbit(expected[k])) << k;
+  }
+  EXPECT_EQ(values[9], std::numeric_limits<float>::infinity());
+  EXPECT_EQ(values[10], -std::numeric_limits<float>::infinity());
+  EXPECT_TRUE(std::isnan(values[11]));
+}
+
+TEST(Safetensors, BrainFloat) {
+  const auto file = file_of_elements<std::uint16_t>("BF16", {0x3F80, 0xC049, 0x0001, 0x7F80, 0xFFC0});
+  const auto values = file.values<double>("w");
+  EXPECT_EQ(values[0], 1.0);
+  EXPECT_EQ(values[1], -3.140625);
+  EXPECT_EQ(values[2], 0x1p-133);
+  EXPECT_EQ(values[3], std::numeric_limits<double>::infinity());
+  EXPECT_TRUE(std::isnan(values[4]));
+}
+
+TEST(Safetensors, FloatsBecomeTheScalarAskedFor) {
+  EXPECT_EQ(file_of_elements<double>("F64", {1.0 / 3}).vector<float>("w")[0], 1.0F / 3);
+  EXPECT_EQ(file_of_elements<float>("F32", {1.0F / 3}).vector<double>("w")[0], static_cast<double>(1.0F / 3));
+}
+
+TEST(Safetensors, IntegersAreKeptRaw) {
+  const auto file = file_of_elements<std::int64_t>("I64", {-5, 7});
+  const auto& tensor = file.tensor("w");
+  EXPECT_EQ(tensor.dtype, "I64");
+  std::int64_t second = 0;
+  std::memcpy(&second, tensor.bytes.data() + 8, 8);
+  EXPECT_EQ(second, 7);
+  EXPECT_ERROR(file.vector<float>("w"), R"(test.safetensors: "w": expected F64, F32, F16 or BF16, got I64)");
+}
+
+TEST(Safetensors, WrongQuestions) {
+  const auto file = SafetensorsFile::parse(small_writer().bytes(), "small");
+  EXPECT_ERROR(file.tensor("c"), R"(small: no tensor "c" among its 4)");
+  EXPECT_ERROR(file.vector<float>("a"), R"(small: "a": expected 1 dimensions, got shape (2, 3))");
+  EXPECT_ERROR(file.matrix<float>("b"), "got shape (2,)");
+  EXPECT_ERROR(file.tensor3<float>("a"), "expected 3 dimensions");
+}
+
+TEST(Safetensors, EveryTruncationIsAnError) {
+  const Bytes whole = small_writer().bytes();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    const Bytes part(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+    EXPECT_ERROR(SafetensorsFile::parse(part, "part"), "part: ");
+  }
+  Bytes longer = whole;
+  longer.push_back(std::byte{0});
+  EXPECT_ERROR(SafetensorsFile::parse(longer, "longer"), "longer: expected 48 bytes of data, got 49");
+}
+
+TEST(Safetensors, EveryFlippedBitIsReadOrRefused) {
+  const Bytes whole = small_writer().bytes();
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (int bit = 0; bit < 8; ++bit) {
+      Bytes changed = whole;
+      changed[at] ^= static_cast<std::byte>(1 << bit);
+      try {
+        const auto file = SafetensorsFile::parse(changed, "changed");
+        for (const std::string& name : file.names()) {
+          if (file.tensor(name).dtype[0] == 'F') {
+            file.values<double>(name);
+          }
+        }
+      } catch (const recur::Error&) {
+      }
+    }
+  }
+}
+
+// Headers that must be refused: what is wrong, the header, bytes of data, part of the error text.
+struct Hostile {
+  const char* name;
+  std::string header;
+  std::size_t data;
+  std::string error;
+};
+
+void PrintTo(const Hostile& hostile, std::ostream* stream) { *stream << hostile.name; }
+
+std::vector<Hostile> hostile_headers() {
+  // A header of one tensor "w": what follows the dtype F32.
+  const auto with = [](const std::string& rest) { return R"({"w":{"dtype":"F32",)" + rest + "}}"; };
+  const std::string good = R"("shape":[1],"data_offsets":[0,4])";
+  const std::string entry = R"({"dtype":"F32",)" + good + "}";
+  return {
+      {"NoJson", "{hello}", 0, "not valid JSON"},
+      {"Empty", "", 0, "begins with {"},
+      {"LeadingSpace", " {}", 0, "begins with {"},
+      {"Array", "[]", 0, "begins with {"},
+      {"Unfinished", R"({"w":{"dtype":"F32")", 0, "not valid JSON"},
+      {"TextBehind", "{} x", 0, "not valid JSON"},
+      {"TwoObjects", "{}{}", 0, "not valid JSON"},
+      {"ZeroByte", std::string("{}\0hidden", 9), 0, "zero byte in the header"},
+      {"NotUtf8", "{\"\xff\":1}", 0, "not valid JSON"},
+      {"HugeNumber", with(R"("shape":[1e999],"data_offsets":[0,4])"), 4, "not valid JSON"},
+      {"DuplicateTensor", R"({"w":)" + entry + R"(,"w":)" + entry + "}", 4, R"(key "w" stands twice)"},
+      {"DuplicateEscaped", R"({"w":)" + entry + R"(,"\u0077":)" + entry + "}", 4, R"(key "w" stands twice)"},
+      {"DuplicateField", with(R"("shape":[2],)" + good), 4, R"(key "shape" stands twice)"},
+      {"DuplicateMetadata", R"({"__metadata__":{"a":"1","a":"2"}})", 0, R"(key "a" stands twice)"},
+      {"Deep", R"({"w":)" + std::string(100000, '[') + "}", 0, "nests deeper"},
+      {"DeepShape", with(R"("shape":[[[1]]],"data_offsets":[0,4])"), 4, "nests deeper"},
+      {"EntryIsNumber", R"({"w":3})", 0, "expected an object, got number"},
+      {"EntryIsNull", R"({"w":null})", 0, "expected an object, got null"},
+      {"NoDtype", R"({"w":{)" + good + "}}", 4, "expected a field dtype, got none"},
+      {"NoShape", with(R"("data_offsets":[0,4])"), 4, "expected a field shape, got none"},
+      {"NoOffsets", with(R"("shape":[1])"), 4, "expected a field data_offsets, got none"},
+      {"ExtraField", with(good + R"(,"more":1)"), 4, "got 4 fields"},
+      {"UnknownDtype", R"({"w":{"dtype":"F33",)" + good + "}}", 4, R"(unknown dtype "F33")"},
+      {"EmptyDtype", R"({"w":{"dtype":"",)" + good + "}}", 4, R"(unknown dtype "")"},
+      {"NumberDtype", R"({"w":{"dtype":32,)" + good + "}}", 4, "dtype: expected a string, got number"},
+      {"ShapeIsNumber", with(R"("shape":1,"data_offsets":[0,4])"), 4, "shape: expected an array, got number"},
+      {"NegativeShape", with(R"("shape":[-1],"data_offsets":[0,4])"), 4, "shape: expected a whole number from 0 on, got -1"},
+      {"FractionShape", with(R"("shape":[1.5],"data_offsets":[0,4])"), 4, "shape: expected a whole number"},
+      {"FloatShape", with(R"("shape":[1.0],"data_offsets":[0,4])"), 4, "shape: expected a whole number"},
+      {"StringShape", with(R"("shape":["1"],"data_offsets":[0,4])"), 4, "shape: expected a whole number"},
+      {"OverflowingShape", with(R"("shape":[4294967296,4294967296],"data_offsets":[0,0])"), 0, "overflows"},
+      {"OverflowingBytes", with(R"("shape":[4611686018427387904],"data_offsets":[0,0])"), 0, "overflows"},
+      {"TooLargeBesideZero", with(R"("shape":[0,18446744073709551615],"data_offsets":[0,0])"), 0, "is too large"},
+      {"BeyondUint64", with(R"("shape":[18446744073709551616],"data_offsets":[0,0])"), 0, "expected a whole number"},
+      {"OneOffset", with(R"("shape":[1],"data_offsets":[0])"), 4, "expected an array of 2 numbers, got 1 elements"},
+      {"ThreeOffsets", with(R"("shape":[1],"data_offsets":[0,4,8])"), 4, "got 3 elements"},
+      {"OffsetsAreObject", with(R"("shape":[1],"data_offsets":{"a":0,"b":4})"), 4, "expected an array of 2 numbers, got object"},
+      {"NegativeOffset", with(R"("shape":[1],"data_offsets":[-4,0])"), 4, "data_offsets: expected a whole number"},
+      {"OffsetsFall", with(R"("shape":[1],"data_offsets":[4,0])"), 4, "offsets that rise"},
+      {"OffsetsBeyond", with(R"("shape":[1],"data_offsets":[4,8])"), 4, "lie within the 4 bytes of data, got [4, 8]"},
+      {"OffsetsFarBeyond", with(R"("shape":[1],"data_offsets":[0,18446744073709551615])"), 4, "lie within"},
+      {"TooFewBytes", with(R"("shape":[2],"data_offsets":[0,4])"), 4, R"("w": F32 of shape (2,): expected 8 bytes, got 4)"},
+      {"TooManyBytes", with(R"("shape":[1],"data_offsets":[0,8])"), 8, "expected 4 bytes, got 8"},
+      {"HoleInFront", with(R"("shape":[1],"data_offsets":[4,8])"), 8, "bytes of no tensor before it"},
+      {"HoleBehind", with(good), 8, "expected 4 bytes of data, got 8"},
+      {"HoleBetween", R"({"v":)" + entry + R"(,"w":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})", 12,
+       R"("w": expected data from byte 4 on, got 8 (bytes of no tensor before it))"},
+      {"Overlap", R"({"v":)" + entry + R"(,"w":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})", 6, "tensors overlap"},
+      {"SameBytes", R"({"v":)" + entry + R"(,"w":)" + entry + "}", 4, "tensors overlap"},
+      {"DataOfNoTensor", "{}", 1, "expected 0 bytes of data, got 1"},
+      {"MetadataIsArray", R"({"__metadata__":[]})", 0, "__metadata__: expected an object, got array"},
+      {"MetadataOfNumber", R"({"__metadata__":{"a":1}})", 0, R"(__metadata__: expected a string for "a", got number)"},
+      {"ControlCharactersInName", R"({"\u001b[2J\n":3})", 0, R"("\u001b[2J\n")"},
+  };
+}
+
+class SafetensorsHostile : public testing::TestWithParam<Hostile> {};
+
+TEST_P(SafetensorsHostile, IsRefused) {
+  const Hostile& hostile = GetParam();
+  const std::string text = recur::test::error_of([&] { parse(hostile.header, hostile.data); });
+  EXPECT_EQ(text.rfind("test.safetensors: ", 0), 0U) << text;
+  EXPECT_NE(text.find(hostile.error), std::string::npos) << text;
+}
+
+INSTANTIATE_TEST_SUITE_P(Header, SafetensorsHostile, testing::ValuesIn(hostile_headers()),
+                         [](const testing::TestParamInfo<Hostile>& hostile) { return std::string(hostile.param.name); });
+
+TEST(Safetensors, HostileLengths) {
+  for (const std::uint64_t length : {std::uint64_t{100'000'001}, std::uint64_t{1} << 63, ~std::uint64_t{0}, ~std::uint64_t{7}}) {
+    Bytes bytes = file_of("{}", 0);
+    std::memcpy(bytes.data(), &length, sizeof(length));
+    EXPECT_ERROR(SafetensorsFile::parse(bytes, "long"), "long: expected a header of at most 100000000 bytes");
+  }
+  Bytes bytes = file_of("{}", 0);
+  const std::uint64_t length = 3;
+  std::memcpy(bytes.data(), &length, sizeof(length));
+  EXPECT_ERROR(SafetensorsFile::parse(bytes, "cut"), "cut: expected a header of 3 bytes, got 2");
+}
+
+TEST(Safetensors, LoadNamesTheFile) {
+  const TemporaryFolder folder;
+  EXPECT_ERROR(SafetensorsFile::load(folder / "none.safetensors"), "none.safetensors: cannot be opened: No such file");
+  EXPECT_ERROR(SafetensorsFile::load(folder.path()), "expected a file, got a directory");
+  std::ofstream(folder / "empty.safetensors").close();
+  EXPECT_ERROR(SafetensorsFile::load(folder / "empty.safetensors"), "got 0 bytes in all");
+}
+
+TEST(Safetensors, SaveReplacesTheFileInOneStep) {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.safetensors";
+  std::ofstream(path) << "old";
+  small_writer().save(path);
+  EXPECT_EQ(SafetensorsFile::load(path).names().size(), 4U);
+  EXPECT_EQ(folder.count(), 1U);  // no temporary file is left
+
+  const std::string first = contents_of(path);
+  small_writer().save(path);
+  EXPECT_EQ(contents_of(path), first);
+}
+
+TEST(Safetensors, SaveFollowsLinks) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "file.safetensors") << "old";
+  std::filesystem::create_symlink("file.safetensors", folder / "link.safetensors");
+  small_writer().save(folder / "link.safetensors");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link.safetensors"));
+  EXPECT_EQ(SafetensorsFile::load(folder / "file.safetensors").names().size(), 4U);
+}
+
+TEST(Safetensors, FailedSaveLeavesNothing) {
+  const TemporaryFolder folder;
+  EXPECT_ERROR(small_writer().save(folder / "no" / "model.safetensors"), "model.safetensors: cannot be written: No such file");
+  EXPECT_ERROR(small_writer().save(folder.path()), "exists and is not a regular file");
+  EXPECT_EQ(folder.count(), 0U);
+#ifdef __linux__
+  EXPECT_ERROR(small_writer().save("/dev/null"), "/dev/null: cannot be written: it exists and is not a regular file");
+#endif
+}
+
+#ifdef __linux__
+TEST(Safetensors, BrokenOffSaveKeepsTheOldFile) {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.safetensors";
+  std::ofstream(path) << "old";
+  // No file may grow beyond 64 bytes: writing breaks off in the middle, as on a full disk.
+  rlimit unlimited{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit limit{64, unlimited.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  const std::string text = recur::test::error_of([&] { small_writer().save(path); });
+  setrlimit(RLIMIT_FSIZE, &unlimited);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_NE(text.find("model.safetensors: cannot be written: File too large"), std::string::npos) << text;
+  EXPECT_EQ(contents_of(path), "old");
+  EXPECT_EQ(folder.count(), 1U);
+}
+#endif
+
+TEST(Safetensors, WriterRefusesWhatCannotBeRead) {
+  const float one = 1;
+  SafetensorsWriter writer;
+  writer.add("a", {1}, &one);
+  EXPECT_ERROR(writer.add("a", {1}, &one), R"(tensor "a" was added before)");
+  EXPECT_ERROR(writer.add("__metadata__", {1}, &one), "must not be named __metadata__");
+  EXPECT_ERROR(writer.add("b", {-1}, &one), "must not be negative, got (-1,)");
+  writer.add("\xff", {1}, &one);
+  EXPECT_ERROR(writer.bytes(), "the header cannot be written");
+}
+
+TEST(Safetensors, ReadsFilesOfTheReferenceLayout) {
+  for (const char* name : {"lstm", "gru", "rnn", "cells", "model"}) {
+    EXPECT_FALSE(SafetensorsFile::load(recur::test::golden_path(std::string(name) + ".safetensors")).names().empty());
+  }
+}
+
+}  // namespace

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+//
+// Products against plain loops, at every size around the register tiles and cache blocks.
+#include "recur/kernels/gemm.hpp"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "support/random.hpp"
+
+namespace {
+
+using recur::Index;
+using recur::RowMatrix;
+using recur::kernels::gemm;
+using recur::kernels::native_width;
+using recur::kernels::rows_of;
+using recur::kernels::Start;
+using recur::kernels::tile_columns;
+using recur::test::random_matrix;
+
+// Rows of C stand this much further apart than they are long; what is between must stay as it is.
+constexpr Index gap = 3;
+
+template <class Scalar>
+struct Product {
+  RowMatrix<Scalar> a;     // M × K
+  RowMatrix<Scalar> b;     // K × N
+  RowMatrix<Scalar> c;     // M × (N + gap)
+  RowMatrix<Scalar> bias;  // 1 × N
+
+  Product(Index M, Index N, Index K) {
+    recur::Generator generator(static_cast<std::uint64_t>(M * 10007 + N * 101 + K));
+    a = random_matrix<Scalar>(generator, M, K);
+    b = random_matrix<Scalar>(generator, K, N);
+    c = random_matrix<Scalar>(generator, M, N + gap);
+    bias = random_matrix<Scalar>(generator, 1, N);
+  }
+
+  // Rows [first, last) of the product.
+  void multiply(Start start, Index first, Index last, RowMatrix<Scalar>& to) const {
+    const Index K = a.cols();
+    const Index N = b.cols();
+    gemm<Scalar>(last - first, N, K, {a.data() + first * K, K, 1}, rows_of(b.data(), N),
+                 {to.data() + first * (N + gap), N + gap}, start, start == Start::bias ? bias.data() : nullptr);
+  }
+};
+
+template <class Scalar>
+void check_product(Index M, Index N, Index K) {
+  const Product<Scalar> p(M, N, K);
+  for (const Start start : {Start::zero, Start::bias, Start::accumulate}) {
+    RowMatrix<Scalar> actual = p.c;
+    p.multiply(start, 0, M, actual);
+    for (Index m = 0; m < M; ++m) {
+      for (Index n = 0; n < N; ++n) {
+        long double sum = start == Start::zero ? 0 : start == Start::bias ? p.bias(0, n) : p.c(m, n);
+        long double magnitude = std::abs(sum) + 1;
+        for (Index k = 0; k < K; ++k) {
+          const long double product = static_cast<long double>(p.a(m, k)) * p.b(k, n);
+          sum += product;
+          magnitude += std::abs(product);
+        }
+        // Each of the K + 1 roundings is within half an epsilon of the sum so far.
+        const long double bound = magnitude * static_cast<long double>(std::numeric_limits<Scalar>::epsilon()) * (K + 2) / 2;
+        ASSERT_LE(std::abs(static_cast<long double>(actual(m, n)) - sum), bound)
+            << "(" << m << ", " << n << ") of M " << M << ", N " << N << ", K " << K << ", start " << static_cast<int>(start);
+      }
+      for (Index n = N; n < N + gap; ++n) {
+        ASSERT_EQ(actual(m, n), p.c(m, n)) << "behind row " << m << " of M " << M << ", N " << N << ", K " << K;
+      }
+    }
+  }
+}
+
+template <class Scalar>
+void check_all_columns() {
+  for (Index N = 0; N <= 2 * tile_columns<Scalar> + 6; ++N) {
+    for (const Index M : {1, 5, 7}) {
+      check_product<Scalar>(M, N, 9);
+    }
+  }
+}
+
+TEST(Gemm, EveryNumberOfColumns) {
+  check_all_columns<float>();
+  check_all_columns<double>();
+}
+
+TEST(Gemm, EveryNumberOfRows) {
+  for (Index M = 0; M <= 70; ++M) {
+    check_product<float>(M, 17, 5);
+    check_product<double>(M, 17, 5);
+  }
+}
+
+TEST(Gemm, EveryDepth) {
+  for (Index K = 0; K <= 70; ++K) {
+    check_product<float>(4, 21, K);
+    check_product<double>(4, 21, K);
+  }
+}
+
+TEST(Gemm, BeyondTheCacheBlocks) {
+  for (const Index K : {127, 128, 129, 256, 300}) {
+    check_product<float>(7, 19, K);
+    check_product<double>(3, 37, K);
+  }
+  for (const Index M : {383, 384, 385, 800}) {
+    check_product<float>(M, 9, 130);
+    check_product<double>(M, 5, 3);
+  }
+}
+
+TEST(Gemm, OtherScalars) { check_product<long double>(7, 5, 9); }
+
+// The rows may be computed in any parts: not a bit changes.
+template <class Scalar>
+void check_splits(Index M, Index N, Index K) {
+  const Product<Scalar> p(M, N, K);
+  RowMatrix<Scalar> whole = p.c;
+  p.multiply(Start::bias, 0, M, whole);
+  for (Index split = 0; split <= M; ++split) {
+    RowMatrix<Scalar> parts = p.c;
+    p.multiply(Start::bias, 0, split, parts);
+    p.multiply(Start::bias, split, M, parts);
+    ASSERT_TRUE(parts == whole) << "split at row " << split << " of " << M;
+  }
+  RowMatrix<Scalar> single = p.c;
+  for (Index m = 0; m < M; ++m) {
+    p.multiply(Start::bias, m, m + 1, single);
+  }
+  ASSERT_TRUE(single == whole) << "row by row";
+}
+
+TEST(Gemm, RowsInAnyPartsGiveTheSameBits) {
+  check_splits<float>(29, 43, 150);
+  check_splits<double>(29, 43, 150);
+  check_splits<float>(13, 7, 20);
+  check_splits<double>(13, 3, 20);
+}
+
+// The sum of one element is in the order of k, whatever tile its column falls into.
+template <class Scalar>
+void check_columns_apart() {
+  const Index N = 2 * tile_columns<Scalar> + 5;
+  const Index K = 140;
+  const Product<Scalar> p(5, N, K);
+  RowMatrix<Scalar> whole(5, N);
+  gemm<Scalar>(5, N, K, {p.a.data(), K, 1}, rows_of(p.b.data(), N), {whole.data(), N}, Start::zero);
+  for (Index n = 0; n < N; ++n) {
+    RowMatrix<Scalar> column(5, 1);
+    gemm<Scalar>(5, 1, K, {p.a.data(), K, 1}, rows_of(p.b.data() + n, N), {column.data(), 1}, Start::zero);
+    ASSERT_TRUE(column == whole.col(n)) << "column " << n;
+  }
+}
+
+TEST(Gemm, ColumnsApartGiveTheSameBits) {
+  check_columns_apart<float>();
+  check_columns_apart<double>();
+}
+
+// A by columns: the transposed product of the parameter gradients.
+TEST(Gemm, TransposedA) {
+  recur::Generator generator(1);
+  const RowMatrix<double> a = random_matrix<double>(generator, 150, 13);  // K × M
+  const RowMatrix<double> b = random_matrix<double>(generator, 150, 10);
+  RowMatrix<double> c(13, 10);
+  gemm<double>(13, 10, 150, {a.data(), 1, 13}, rows_of(b.data(), 10), {c.data(), 10}, Start::zero);
+  EXPECT_LT((c - a.transpose() * b).cwiseAbs().maxCoeff(), 1e-12);
+}
+
+// One element of A for all rows of B: sums of columns.
+TEST(Gemm, StridesOfZero) {
+  recur::Generator generator(1);
+  const RowMatrix<double> b = random_matrix<double>(generator, 150, 37);
+  const double one = 1;
+  RowMatrix<double> c(1, 37);
+  gemm<double>(1, 37, 150, {&one, 0, 0}, rows_of(b.data(), 37), {c.data(), 37}, Start::zero);
+  EXPECT_LT((c - b.colwise().sum()).cwiseAbs().maxCoeff(), 1e-12);
+}
+
+// NaN and infinities are neither skipped nor made up.
+TEST(Gemm, NaNStaysInItsRowAndColumn) {
+  Product<float> p(7, 40, 12);
+  p.a(3, 5) = std::numeric_limits<float>::quiet_NaN();
+  RowMatrix<float> actual = p.c;
+  p.multiply(Start::zero, 0, 7, actual);
+  for (Index m = 0; m < 7; ++m) {
+    for (Index n = 0; n < 40; ++n) {
+      EXPECT_EQ(std::isnan(actual(m, n)), m == 3);
+    }
+  }
+}
+
+}  // namespace

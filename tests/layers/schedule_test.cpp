@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#include "recur/layers/schedule.hpp"
+
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "support/compare.hpp"
+
+namespace {
+
+using recur::Index;
+using recur::Schedule;
+using Indices = std::vector<Index>;
+using Blocks = std::vector<std::pair<Index, Index>>;
+
+Blocks blocks_of(const Schedule& schedule, Index first, Index last) {
+  Blocks blocks;
+  schedule.for_each_block(first, last, [&](Index t, Index rows) { blocks.emplace_back(t, rows); });
+  return blocks;
+}
+
+Schedule schedule_of(Index steps, const Indices& lengths) {
+  Schedule schedule;
+  schedule.assign(steps, static_cast<Index>(lengths.size()), lengths);
+  return schedule;
+}
+
+TEST(Schedule, AllRunToTheEnd) {
+  Schedule schedule;
+  schedule.assign(4, 3);
+  EXPECT_EQ(schedule.length(2), 4);
+  EXPECT_EQ(schedule.running(3), 3);
+  EXPECT_EQ(schedule.source(1), 1);
+  EXPECT_EQ(blocks_of(schedule, 1, 4), (Blocks{{1, 9}}));
+  EXPECT_EQ(blocks_of(schedule, 2, 2), Blocks{});
+}
+
+// PyTorch's pack_padded_sequence: lengths 3, 2, 1 → batch_sizes 3, 2, 1.
+TEST(Schedule, LengthsThatFall) {
+  const Schedule schedule = schedule_of(3, {3, 2, 1});
+  EXPECT_EQ(schedule.active, (Indices{3, 2, 1}));
+  EXPECT_EQ(schedule.order, (Indices{0, 1, 2}));
+  EXPECT_EQ(schedule.lengths, (Indices{3, 2, 1}));
+}
+
+TEST(Schedule, LengthsInAnyOrder) {
+  const Schedule schedule = schedule_of(6, {2, 0, 5, 2});
+  EXPECT_EQ(schedule.order, (Indices{2, 0, 3, 1}));  // equal ones in the caller's order
+  EXPECT_EQ(schedule.lengths, (Indices{5, 2, 2, 0}));
+  EXPECT_EQ(schedule.active, (Indices{3, 3, 1, 1, 1, 0}));
+  EXPECT_EQ(schedule.source(0), 2);
+  EXPECT_EQ(schedule.length(3), 0);
+  EXPECT_EQ(blocks_of(schedule, 0, 6), (Blocks{{0, 3}, {1, 3}, {2, 1}, {3, 1}, {4, 1}}));
+}
+
+TEST(Schedule, StepsOfAllSequencesAreOneBlock) {
+  const Schedule schedule = schedule_of(4, {4, 2, 3});
+  EXPECT_EQ(blocks_of(schedule, 0, 4), (Blocks{{0, 6}, {2, 2}, {3, 1}}));
+  EXPECT_EQ(blocks_of(schedule, 1, 3), (Blocks{{1, 3}, {2, 2}}));
+}
+
+TEST(Schedule, NothingToDo) {
+  EXPECT_EQ(blocks_of(schedule_of(3, {0, 0}), 0, 3), Blocks{});
+  EXPECT_EQ(blocks_of(schedule_of(3, {}), 0, 3), Blocks{});
+}
+
+TEST(Schedule, CanBeAssignedAgain) {
+  Schedule schedule = schedule_of(6, {2, 0, 5, 2});
+  schedule.assign(3, 2);
+  EXPECT_EQ(schedule.running(2), 2);
+  EXPECT_EQ(schedule.source(1), 1);
+  EXPECT_EQ(schedule.length(1), 3);
+}
+
+TEST(Schedule, WrongLengths) {
+  const Indices two{1, 2};
+  EXPECT_ERROR(recur::check_lengths(two, 3, 5), "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)");
+  const Indices negative{1, -1};
+  EXPECT_ERROR(recur::check_lengths(negative, 2, 5), "lengths[1]: expected 0 … 5");
+  const Indices long_one{6, 1};
+  EXPECT_ERROR(recur::check_lengths(long_one, 2, 5), "lengths[0]: expected 0 … 5 (the time steps of the input), got 6");
+  recur::check_lengths(two, 2, 5);
+}
+
+}  // namespace

@@ -1,0 +1,740 @@
+// SPDX-License-Identifier: MIT
+#include "recur/layers/stack.hpp"
+
+#include <cmath>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "recur/layers/gru.hpp"
+#include "recur/layers/lstm.hpp"
+#include "recur/layers/rnn.hpp"
+#include "support/allocations.hpp"
+#include "support/compare_with_reference.hpp"
+#include "support/gradient_check.hpp"
+#include "support/minimal_gated_unit.hpp"
+
+namespace {
+
+using recur::Index;
+using recur::RowMatrix;
+using recur::Tensor3;
+using recur::test::expect_close;
+using recur::test::expect_parameters_close;
+using recur::test::expect_same;
+using recur::test::random_matrix;
+using recur::test::random_tensor;
+using LSTM = recur::LSTM<double>;
+using GRU = recur::GRU<double>;
+using RNN = recur::RNN<double>;
+
+LSTM make_lstm(const LSTM::Options& options) {
+  recur::Generator generator(1);
+  return LSTM(options, generator);
+}
+
+// ---- shapes ----
+
+TEST(Stack, ShapesOfOutputsAndStates) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true});
+  const auto [output, state] = lstm.forward(Tensor3<double>(7, 4, 3));
+  EXPECT_EQ(output.shape(), "(7, 4, 10)");
+  EXPECT_EQ(state.h.shape(), "(4, 4, 5)");
+  EXPECT_EQ(state.c.shape(), "(4, 4, 5)");
+}
+
+TEST(Stack, ShapesWithBatchFirst) {
+  const GRU gru({.input_size = 3, .hidden_size = 5, .num_layers = 2, .batch_first = true});
+  GRU::Tape tape;
+  const auto [output, state] = gru.forward(Tensor3<double>(4, 7, 3), {}, tape);
+  EXPECT_EQ(output.shape(), "(4, 7, 5)");
+  EXPECT_EQ(state.h.shape(), "(2, 4, 5)");
+  const auto gradients = gru.backward(tape, output, state);
+  EXPECT_EQ(gradients.input.shape(), "(4, 7, 3)");
+  EXPECT_EQ(gradients.state.h.shape(), "(2, 4, 5)");
+}
+
+TEST(Stack, ShapesWithProjection) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
+  LSTM::Tape tape;
+  const auto [output, state] = lstm.forward(Tensor3<double>(7, 4, 3), {}, tape);
+  EXPECT_EQ(output.shape(), "(7, 4, 4)");
+  EXPECT_EQ(state.h.shape(), "(4, 4, 2)");
+  EXPECT_EQ(state.c.shape(), "(4, 4, 5)");
+  const auto gradients = lstm.backward(tape, output, state);
+  EXPECT_EQ(gradients.input.shape(), "(7, 4, 3)");
+  EXPECT_EQ(gradients.state.h.shape(), "(4, 4, 2)");
+  EXPECT_EQ(gradients.state.c.shape(), "(4, 4, 5)");
+  EXPECT_EQ(gradients.parameters.cell(1, 1).weight_ih.cols(), 4);
+  EXPECT_EQ(gradients.parameters.cell(1, 1).weight_hr.rows(), 2);
+}
+
+TEST(Stack, ShapesOfUnbatchedMatrices) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .batch_first = true, .bidirectional = true});
+  const auto by_rows = lstm.forward(RowMatrix<double>::Zero(7, 3).eval());
+  EXPECT_EQ(by_rows.output.rows(), 7);
+  EXPECT_EQ(by_rows.output.cols(), 10);
+  EXPECT_EQ(by_rows.state.h.rows(), 4);
+  EXPECT_EQ(by_rows.state.h.cols(), 5);
+  const auto by_columns = lstm.forward(Eigen::MatrixXd::Zero(3, 7).eval());
+  EXPECT_EQ(by_columns.output.rows(), 10);
+  EXPECT_EQ(by_columns.output.cols(), 7);
+  EXPECT_EQ(by_columns.state.c.rows(), 5);
+  EXPECT_EQ(by_columns.state.c.cols(), 4);
+}
+
+TEST(Stack, NamesInPyTorchsOrder) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
+  std::vector<std::string> names;
+  recur::for_each_parameter(lstm, [&](const std::string& name, const auto&) { names.push_back(name); });
+  std::vector<std::string> expected;
+  for (const char* suffix : {"_l0", "_l0_reverse", "_l1", "_l1_reverse"}) {
+    for (const char* base : {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"}) {
+      expected.push_back(std::string(base) + suffix);
+    }
+  }
+  EXPECT_EQ(names, expected);
+}
+
+TEST(Stack, InitialParametersLieWithinTheirBound) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 25, .proj_size = 4});
+  double largest = 0;
+  recur::for_each_parameter(lstm, [&](const std::string&, const auto& array) {
+    largest = std::max(largest, array.cwiseAbs().maxCoeff());
+    EXPECT_NE(array.minCoeff(), array.maxCoeff());
+  });
+  EXPECT_LE(largest, 0.2);  // 1/sqrt(25), also with a projection
+  EXPECT_GT(largest, 0.19);
+}
+
+// ---- errors ----
+
+TEST(StackErrors, InputSize) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5});
+  const std::string text = "input.size(-1) must be equal to input_size. Expected 3, got 4";
+  EXPECT_ERROR(lstm.forward(Tensor3<double>(7, 2, 4)), text);
+  EXPECT_ERROR(lstm.forward(RowMatrix<double>(7, 4)), text);
+  EXPECT_ERROR(lstm.forward(Eigen::MatrixXd(4, 7)), text);
+  LSTM::Tape tape;
+  EXPECT_ERROR(lstm.forward(Tensor3<double>(7, 2, 4), {}, tape), text);
+}
+
+TEST(StackErrors, HiddenSizes) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2});
+  const Tensor3<double> x(7, 3, 3);
+  const Tensor3<double> good(2, 3, 5);
+  EXPECT_ERROR(lstm.forward(x, {Tensor3<double>(2, 3, 4), good}), "Expected hidden[0] size (2, 3, 5), got [2, 3, 4]");
+  EXPECT_ERROR(lstm.forward(x, {Tensor3<double>(2, 2, 5), good}), "Expected hidden[0] size (2, 3, 5), got [2, 2, 5]");
+  EXPECT_ERROR(lstm.forward(x, {Tensor3<double>(1, 3, 5), good}), "Expected hidden[0] size (2, 3, 5), got [1, 3, 5]");
+  EXPECT_ERROR(lstm.forward(x, {good, Tensor3<double>(2, 3, 4)}), "Expected hidden[1] size (2, 3, 5), got [2, 3, 4]");
+  EXPECT_ERROR(lstm.forward(x, {good, Tensor3<double>(3, 3, 5)}), "Expected hidden[1] size (2, 3, 5), got [3, 3, 5]");
+  const GRU gru({.input_size = 3, .hidden_size = 5, .batch_first = true});
+  EXPECT_ERROR(gru.forward(Tensor3<double>(2, 7, 3), {Tensor3<double>(1, 7, 5)}), "Expected hidden size (1, 2, 5), got [1, 7, 5]");
+  const LSTM projected = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 4});
+  EXPECT_ERROR(projected.forward(x, {good, good}), "Expected hidden[0] size (2, 3, 4), got [2, 3, 5]");
+  EXPECT_ERROR(projected.forward(x, {Tensor3<double>(2, 3, 4), Tensor3<double>(2, 3, 4)}),
+               "Expected hidden[1] size (2, 3, 5), got [2, 3, 4]");
+  EXPECT_ERROR(gru.forward(RowMatrix<double>(7, 3), {RowMatrix<double>(1, 4)}), "Expected hidden size (1, 1, 5), got [1, 1, 4]");
+}
+
+TEST(StackErrors, NoTimeSteps) {
+  const std::string text = "Expected sequence length to be larger than 0 in RNN";
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5});
+  EXPECT_ERROR(lstm.forward(Tensor3<double>(0, 2, 3)), text);
+  EXPECT_ERROR(lstm.forward(RowMatrix<double>(0, 3)), text);
+  EXPECT_ERROR(lstm.forward(Eigen::MatrixXd(3, 0)), text);
+  const GRU gru({.input_size = 3, .hidden_size = 5, .batch_first = true});
+  EXPECT_ERROR(gru.forward(Tensor3<double>(2, 0, 3)), text);
+}
+
+TEST(StackErrors, Gradients) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5});
+  LSTM::Tape tape;
+  const Tensor3<double> output = lstm.forward(Tensor3<double>(7, 2, 3), {}, tape).output;
+  EXPECT_ERROR(lstm.backward(tape, Tensor3<double>(7, 2, 4)), "Expected d_output size (7, 2, 5), got [7, 2, 4]");
+  EXPECT_ERROR(lstm.backward(tape, Tensor3<double>(2, 7, 5)), "Expected d_output size (7, 2, 5), got [2, 7, 5]");
+  EXPECT_ERROR(lstm.backward(tape, output, {Tensor3<double>(1, 3, 5), {}}), "Expected d_state.h size (1, 2, 5), got [1, 3, 5]");
+  EXPECT_ERROR(lstm.backward(tape, output, {{}, Tensor3<double>(2, 2, 5)}), "Expected d_state.c size (1, 2, 5), got [2, 2, 5]");
+  EXPECT_ERROR(lstm.backward(tape, RowMatrix<double>(7, 5)), "the tape holds a batch of 2");
+}
+
+TEST(StackErrors, GradientsOfAnotherModule) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5});
+  const LSTM other = make_lstm({.input_size = 4, .hidden_size = 5});
+  const LSTM deeper = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2});
+  LSTM::Tape tape;
+  const Tensor3<double> output = lstm.forward(Tensor3<double>(7, 2, 3), {}, tape).output;
+  LSTM::Gradients gradients;
+  gradients.parameters = other.parameters();
+  EXPECT_ERROR(lstm.backward(tape, output, {}, gradients), "gradient of weight_ih_l0: expected (20, 3), got (20, 4)");
+  gradients.parameters = deeper.parameters();
+  EXPECT_ERROR(lstm.backward(tape, output, {}, gradients), "expected gradients of 1 layers and directions, got 2");
+}
+
+TEST(StackErrors, TapeOfAnotherModule) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5});
+  LSTM::Tape tape;
+  EXPECT_ERROR(lstm.backward(tape, {}), "expected a tape of 1 layers, got 0");
+  const Tensor3<double> x(7, 2, 3);
+  make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2}).forward(x, {}, tape);
+  EXPECT_ERROR(lstm.backward(tape, {}), "expected a tape of 1 layers, got 2");
+  make_lstm({.input_size = 3, .hidden_size = 4}).forward(x, {}, tape);
+  EXPECT_ERROR(lstm.backward(tape, {}), "the tape was recorded by a layer of other sizes");
+  // The same sizes, and even the same number of slots, but no c.
+  LSTM::Tape of_gru;
+  GRU({.input_size = 3, .hidden_size = 5}).forward(x, {}, of_gru);
+  EXPECT_ERROR(lstm.backward(of_gru, {}), "the tape was recorded by a layer of other sizes");
+}
+
+TEST(StackErrors, NothingIsWrittenBefore) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5});
+  recur::Generator generator(2);
+  const auto x = random_tensor<double>(generator, 4, 2, 3);
+  LSTM::Output out;
+  LSTM::Tape tape;
+  lstm.forward(x, {}, out, tape);
+  LSTM::Gradients gradients;
+  lstm.backward(tape, out.output, {}, gradients);
+
+  const LSTM::Output out_before = out;
+  const LSTM::Gradients gradients_before = gradients;
+  const LSTM::Tape tape_before = tape;
+  const Tensor3<double> wrong(9, 9, 9);
+  LSTM::Workspace work;
+  EXPECT_ERROR(lstm.forward(wrong, {}, out, tape), "input_size");
+  EXPECT_ERROR(lstm.forward(wrong, {}, out, work), "input_size");
+  EXPECT_ERROR(lstm.forward(x, {wrong, {}}, out, tape), "hidden[0]");
+  EXPECT_ERROR(lstm.forward(x, {{}, wrong}, out, work), "hidden[1]");
+  EXPECT_ERROR(lstm.forward(Tensor3<double>(0, 2, 3), {}, out, tape), "sequence length");
+  EXPECT_ERROR(lstm.backward(tape, wrong, {}, gradients), "d_output");
+  EXPECT_ERROR(lstm.backward(tape, {}, {{}, wrong}, gradients), "d_state.c");
+  expect_same(out.output, out_before.output, "output");
+  expect_same(out.state.h, out_before.state.h, "h_n");
+  expect_same(out.state.c, out_before.state.c, "c_n");
+  expect_same(gradients.input, gradients_before.input, "d_input");
+  expect_same(gradients.state.h, gradients_before.state.h, "d_h_0");
+  expect_parameters_close(gradients.parameters, gradients_before.parameters, 0);
+  expect_same(tape.layers[0].h, tape_before.layers[0].h, "tape");
+  expect_same(tape.layers[0].slots[0], tape_before.layers[0].slots[0], "tape");
+}
+
+// ---- states, batches ----
+
+TEST(Stack, EmptyBatch) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
+  for (const bool states : {false, true}) {
+    LSTM::Tape tape;
+    const LSTM::State initial = states ? LSTM::State{Tensor3<double>(4, 0, 2), Tensor3<double>(4, 0, 5)} : LSTM::State();
+    const auto [output, state] = lstm.forward(Tensor3<double>(7, 0, 3), initial, tape);
+    EXPECT_EQ(output.shape(), "(7, 0, 4)");
+    EXPECT_EQ(state.h.shape(), "(4, 0, 2)");
+    EXPECT_EQ(state.c.shape(), "(4, 0, 5)");
+    const auto gradients = lstm.backward(tape, output, state);
+    EXPECT_EQ(gradients.input.shape(), "(7, 0, 3)");
+    EXPECT_EQ(gradients.state.h.shape(), "(4, 0, 2)");
+    recur::for_each_gradient([](const auto& array) { EXPECT_TRUE(array.isZero(0)); }, gradients.parameters);
+    EXPECT_EQ(lstm.forward(Tensor3<double>(7, 0, 3), initial).output.shape(), "(7, 0, 4)");
+  }
+  const GRU gru({.input_size = 3, .hidden_size = 5, .batch_first = true});
+  GRU::Tape tape;
+  const auto [output, state] = gru.forward(Tensor3<double>(0, 7, 3), {}, tape);
+  EXPECT_EQ(output.shape(), "(0, 7, 5)");
+  EXPECT_EQ(gru.backward(tape, output, state).input.shape(), "(0, 7, 3)");
+}
+
+TEST(Stack, StateLeftOutIsZeros) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2});
+  recur::Generator generator(2);
+  const auto x = random_tensor<double>(generator, 4, 2, 3);
+  const Tensor3<double> zeros(2, 2, 5);
+  const auto expected = lstm.forward(x, {zeros, zeros});
+  expect_same(lstm.forward(x).output, expected.output, "none");
+  expect_same(lstm.forward(x, {zeros, {}}).output, expected.output, "h only");
+  expect_same(lstm.forward(x, {{}, zeros}).output, expected.output, "c only");
+}
+
+TEST(Stack, GradientLeftOutIsZeros) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2});
+  recur::Generator generator(2);
+  LSTM::Tape tape;
+  lstm.forward(random_tensor<double>(generator, 4, 2, 3), {}, tape);
+  const auto dh = random_tensor<double>(generator, 2, 2, 5);
+  const auto some = lstm.backward(tape, {}, {dh, {}});
+  const auto all = lstm.backward(tape, Tensor3<double>(4, 2, 5), {dh, Tensor3<double>(2, 2, 5)});
+  expect_same(some.input, all.input, "d_input");
+  expect_parameters_close(some.parameters, all.parameters, 0);
+  const auto none = lstm.backward(tape, {});
+  recur::for_each_gradient([](const auto& array) { EXPECT_TRUE(array.isZero(0)); }, none.parameters);
+}
+
+// Piece by piece with the state handed on, in place, gives the same as all at once.
+TEST(Stack, StateCarriesOn) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 2});
+  recur::Generator generator(2);
+  const auto x = random_tensor<double>(generator, 9, 2, 3);
+  const auto whole = lstm.forward(x);
+  LSTM::Output out;
+  out.state = {Tensor3<double>(2, 2, 2), Tensor3<double>(2, 2, 5)};
+  LSTM::Workspace work;
+  for (Index t = 0; t < 9; t += 3) {
+    lstm.forward(x.view().narrow(0, t, 3), out.state, out, work);
+    expect_same(out.output, Tensor3<double>(whole.output.view().narrow(0, t, 3)), "output");
+  }
+  expect_same(out.state.h, whole.state.h, "h_n");
+  expect_same(out.state.c, whole.state.c, "c_n");
+}
+
+TEST(Stack, BatchFirstIsTheSameTransposed) {
+  recur::Generator generator(2);
+  const LSTM time_major = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true});
+  const LSTM batch_major = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .batch_first = true, .bidirectional = true});
+  const auto x = random_tensor<double>(generator, 4, 2, 3);
+  const Tensor3<double> x_transposed(x.view().transposed());
+  LSTM::Tape tape;
+  LSTM::Tape tape_transposed;
+  const auto expected = time_major.forward(x, {}, tape);
+  const auto actual = batch_major.forward(x_transposed, {}, tape_transposed);
+  expect_same(Tensor3<double>(actual.output.view().transposed()), expected.output, "output");
+  expect_same(batch_major.forward(x_transposed).output, actual.output, "inference");
+  expect_same(actual.state.h, expected.state.h, "h_n");
+  const auto d_expected = time_major.backward(tape, expected.output, expected.state);
+  const auto d_actual = batch_major.backward(tape_transposed, actual.output, actual.state);
+  expect_same(Tensor3<double>(d_actual.input.view().transposed()), d_expected.input, "d_input");
+  expect_same(d_actual.state.c, d_expected.state.c, "d_c_0");
+  expect_parameters_close(d_actual.parameters, d_expected.parameters, 0);
+}
+
+// A part of a larger tensor: rows stand apart, in every dimension.
+TEST(Stack, ViewsWithStrides) {
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5});
+  recur::Generator generator(2);
+  const auto large = random_tensor<double>(generator, 6, 5, 8);
+  const auto view = large.view().narrow(0, 1, 4).narrow(1, 2, 2).narrow(2, 3, 3);
+  const Tensor3<double> copy(view);
+  expect_same(lstm.forward(view).output, lstm.forward(copy).output, "inference");
+  const auto state = large.view().narrow(0, 0, 1).narrow(1, 2, 2).narrow(2, 2, 5);
+  const Tensor3<double> state_copy(state);
+  LSTM::Tape tape;
+  const auto expected = lstm.forward(copy, {state_copy, state_copy});
+  expect_same(lstm.forward(view, {state, state}, tape).output, expected.output, "training");
+  const auto d_view = large.view().narrow(0, 2, 4).narrow(1, 1, 2).narrow(2, 0, 5);
+  const Tensor3<double> d_copy(d_view);
+  expect_same(lstm.backward(tape, d_view).input, lstm.backward(tape, d_copy).input, "d_input");
+}
+
+// PyTorch's own check: the reverse half is the forward layer on the reversed input, to the last bit.
+TEST(Stack, ReverseDirectionIsTheForwardOneOnReversedInput) {
+  recur::Generator generator(2);
+  LSTM both = make_lstm({.input_size = 3, .hidden_size = 5, .bidirectional = true});
+  LSTM single = make_lstm({.input_size = 3, .hidden_size = 5});
+  single.update_parameters([&](LSTM::Parameters& p) { p.cells[0] = both.parameters().cell(0, 1); });
+  const auto x = random_tensor<double>(generator, 6, 2, 3);
+  Tensor3<double> reversed(6, 2, 3);
+  for (Index t = 0; t < 6; ++t) {
+    reversed[t] = x[5 - t];
+  }
+  const auto expected = single.forward(reversed);
+  const auto actual = both.forward(x);
+  for (Index t = 0; t < 6; ++t) {
+    expect_same(RowMatrix<double>(actual.output[t].rightCols(5)), RowMatrix<double>(expected.output[5 - t]), "output");
+  }
+  expect_same(RowMatrix<double>(actual.state.h[1]), RowMatrix<double>(expected.state.h[0]), "h_n");
+  expect_same(RowMatrix<double>(actual.state.h[1]), RowMatrix<double>(actual.output[0].rightCols(5)), "h_n is output[0]'s half");
+}
+
+// ---- matrices ----
+
+template <class Layer>
+void expect_unbatched_equals_batched() {
+  recur::Generator generator(2);
+  const Layer layer({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}, generator);
+  const RowMatrix<double> x = random_matrix<double>(generator, 6, 3);
+  const RowMatrix<double> h = random_matrix<double>(generator, 4, 5);
+  const RowMatrix<double> d_output = random_matrix<double>(generator, 6, 10);
+  const auto batched = [](const RowMatrix<double>& m) { return recur::Tensor3View<const double>(m.data(), m.rows(), 1, m.cols()); };
+  const auto unbatched = [](const Tensor3<double>& t) { return RowMatrix<double>(t.rows()); };
+  using Row = typename Layer::template MatrixState<RowMatrix<double>>;
+  using Column = typename Layer::template MatrixState<Eigen::MatrixXd>;
+
+  typename Layer::StateView state;
+  typename Layer::StateView d_state;
+  Row row_state;
+  Column column_state;
+  state.h = d_state.h = batched(h);
+  row_state.h = h;
+  column_state.h = h.transpose();
+  if constexpr (requires { state.c; }) {
+    state.c = d_state.c = batched(h);
+    row_state.c = h;
+    column_state.c = h.transpose();
+  }
+  typename Layer::Tape tape;
+  typename Layer::Tape row_tape;
+  typename Layer::Tape column_tape;
+  const auto expected = layer.forward(batched(x), state, tape);
+  const auto by_rows = layer.forward(x, row_state, row_tape);
+  const Eigen::MatrixXd x_columns = x.transpose();
+  const auto by_columns = layer.forward(x_columns, column_state, column_tape);
+  expect_same(by_rows.output, unbatched(expected.output), "output");
+  expect_same(by_rows.state.h, unbatched(expected.state.h), "h_n");
+  expect_same(RowMatrix<double>(by_columns.output.transpose()), by_rows.output, "output by columns");
+  expect_same(RowMatrix<double>(by_columns.state.h.transpose()), by_rows.state.h, "h_n by columns");
+  expect_same(layer.forward(x, row_state).output, by_rows.output, "inference");
+  expect_same(layer.forward(x_columns, column_state).output, by_columns.output, "inference by columns");
+
+  const auto gradients = layer.backward(tape, batched(d_output), d_state);
+  const auto row_gradients = layer.backward(row_tape, d_output, row_state);
+  const Eigen::MatrixXd d_columns = d_output.transpose();
+  const auto column_gradients = layer.backward(column_tape, d_columns, column_state);
+  expect_same(row_gradients.input, unbatched(gradients.input), "d_input");
+  expect_same(row_gradients.state.h, unbatched(gradients.state.h), "d_h_0");
+  expect_same(RowMatrix<double>(column_gradients.input.transpose()), row_gradients.input, "d_input by columns");
+  expect_same(RowMatrix<double>(column_gradients.state.h.transpose()), row_gradients.state.h, "d_h_0 by columns");
+  expect_parameters_close(row_gradients.parameters, gradients.parameters, 0);
+  expect_parameters_close(column_gradients.parameters, gradients.parameters, 0);
+}
+
+TEST(Stack, MatricesEqualABatchOfOne) {
+  expect_unbatched_equals_batched<LSTM>();
+  expect_unbatched_equals_batched<GRU>();
+  expect_unbatched_equals_batched<RNN>();
+}
+
+// Blocks, maps and expressions are taken like matrices.
+TEST(Stack, MatrixExpressions) {
+  const GRU gru({.input_size = 3, .hidden_size = 5});
+  recur::Generator generator(2);
+  const RowMatrix<double> large = random_matrix<double>(generator, 10, 7);
+  const RowMatrix<double> part = large.block(2, 1, 6, 3);
+  const auto expected = gru.forward(part).output;
+  expect_same(gru.forward(large.block(2, 1, 6, 3)).output, expected, "block");
+  expect_same(gru.forward(RowMatrix<double>(part / 2) * 2).output, expected, "expression");
+  expect_same(gru.forward(Eigen::Map<const RowMatrix<double>>(part.data(), 6, 3)).output, expected, "map");
+}
+
+// ---- objects ----
+
+TEST(Stack, SizesAsTemplateArguments) {
+  recur::Generator generator(1);
+  recur::Generator same(1);
+  const recur::LSTM<float> dynamic({.input_size = 3, .hidden_size = 5, .num_layers = 2}, generator);
+  const recur::LSTM<float, 3, 5> fixed({.num_layers = 2}, same);
+  EXPECT_EQ(fixed.input_size(), 3);
+  EXPECT_EQ(fixed.hidden_size(), 5);
+  EXPECT_EQ(fixed.options().hidden_size, 5);
+  const auto x = random_tensor<float>(generator, 4, 2, 3);
+  recur::LSTM<float>::Tape tape;
+  const auto expected = dynamic.forward(x, {}, tape);
+  recur::LSTM<float, 3, 5>::Tape fixed_tape;
+  const auto actual = fixed.forward(x, {}, fixed_tape);
+  expect_same(actual.output, expected.output, "output");
+  const auto gradients = dynamic.backward(tape, expected.output);
+  const auto fixed_gradients = fixed.backward(fixed_tape, actual.output);
+  expect_same(fixed_gradients.input, gradients.input, "d_input");
+  expect_parameters_close(fixed_gradients.parameters, gradients.parameters, 0);
+  using Fixed = recur::LSTM<float, 3, 5>;
+  EXPECT_ERROR(Fixed({.input_size = 4}), "input_size is fixed to 3 by a template argument, got 4");
+}
+
+TEST(Stack, CopiesAndMovesGiveTheSame) {
+  recur::Generator generator(2);
+  const auto x = random_tensor<double>(generator, 4, 2, 3);
+  LSTM original = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true});
+  const auto expected = original.forward(x);
+
+  const LSTM copy = original;
+  expect_same(copy.forward(x).output, expected.output, "copy");
+  LSTM assigned = make_lstm({.input_size = 1, .hidden_size = 1});
+  assigned = original;
+  expect_same(assigned.forward(x).output, expected.output, "assigned");
+
+  // A copy is its own: a change to the original does not reach it.
+  original.update_parameters([](LSTM::Parameters& p) { p.cells[0].weight_ih.setZero(); });
+  expect_same(copy.forward(x).output, expected.output, "copy after a change");
+
+  LSTM moved = std::move(assigned);
+  expect_same(moved.forward(x).output, expected.output, "moved");
+  LSTM move_assigned = make_lstm({.input_size = 1, .hidden_size = 1});
+  move_assigned = std::move(moved);
+  expect_same(move_assigned.forward(x).output, expected.output, "move-assigned");
+
+  std::vector<LSTM> several;
+  for (int k = 0; k < 5; ++k) {
+    several.push_back(copy);
+  }
+  expect_same(several[0].forward(x).output, expected.output, "in a vector that grew");
+}
+
+TEST(Stack, UpdatedParametersReachTheOutput) {
+  recur::Generator generator(2);
+  LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 2});
+  recur::test::expect_equals_reference(recur::math::LSTM(), lstm, 3, 2, 1e-12);  // sets all of them
+  // Also when the update ends in an exception: what was written by then counts.
+  EXPECT_ANY_THROW(lstm.update_parameters([](LSTM::Parameters& p) {
+    for (auto& cell : p.cells) {
+      cell.weight_hr.setZero();
+    }
+    throw 1;
+  }));
+  EXPECT_TRUE(lstm.forward(random_tensor<double>(generator, 4, 2, 3)).output.rows().isZero(0));
+}
+
+TEST(Stack, ConstForwardAndBackwardFromSeveralThreads) {
+  recur::Generator generator(2);
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 17, .num_layers = 2, .bidirectional = true});
+  const auto x = random_tensor<double>(generator, 8, 5, 3);
+  const auto expected = lstm.forward(x);
+  LSTM::Tape tape;
+  lstm.forward(x, {}, tape);
+  const auto expected_gradients = lstm.backward(tape, expected.output, expected.state);
+  std::vector<LSTM::Output> outputs(4);
+  std::vector<LSTM::Gradients> gradients(4);
+  std::vector<std::thread> threads;
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    threads.emplace_back([&, k] {
+      for (int repeat = 0; repeat < 20; ++repeat) {
+        LSTM::Tape own;
+        outputs[k] = lstm.forward(x, {}, own);
+        gradients[k] = lstm.backward(own, outputs[k].output, outputs[k].state);
+      }
+    });
+  }
+  for (auto& thread : threads) {
+    thread.join();
+  }
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    expect_same(outputs[k].output, expected.output, "output");
+    expect_same(gradients[k].input, expected_gradients.input, "d_input");
+    expect_parameters_close(gradients[k].parameters, expected_gradients.parameters, 0);
+  }
+}
+
+// ---- memory that is used again ----
+
+TEST(Stack, ParameterGradientsAddUpAndTheOthersAreOverwritten) {
+  recur::Generator generator(2);
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
+  LSTM::Tape tape;
+  const auto out = lstm.forward(random_tensor<double>(generator, 4, 2, 3), {}, tape);
+  const auto once = lstm.backward(tape, out.output, out.state);
+  LSTM::Gradients twice;
+  lstm.backward(tape, out.output, out.state, twice);
+  lstm.backward(tape, out.output, out.state, twice);
+  expect_same(twice.input, once.input, "d_input");
+  expect_same(twice.state.h, once.state.h, "d_h_0");
+  expect_same(twice.state.c, once.state.c, "d_c_0");
+  auto doubled = once.parameters;
+  recur::for_each_gradient([](auto& array) { array *= 2; }, doubled);
+  expect_parameters_close(twice.parameters, doubled, 1e-14);
+}
+
+// The same objects for calls of different sizes, growing and shrinking.
+TEST(Stack, ReusedMemoryGivesTheSame) {
+  recur::Generator generator(2);
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 3, .bidirectional = true, .proj_size = 2});
+  LSTM::Output out;
+  LSTM::Tape tape;
+  LSTM::Workspace work;
+  LSTM::Gradients gradients;
+  const Index sizes[][2] = {{4, 2}, {9, 3}, {1, 1}, {2, 7}, {4, 0}, {4, 2}};
+  for (const auto& [steps, batch] : sizes) {
+    const auto x = random_tensor<double>(generator, steps, batch, 3);
+    LSTM::Tape new_tape;
+    const auto expected = lstm.forward(x, {}, new_tape);
+    const auto expected_gradients = lstm.backward(new_tape, expected.output, expected.state);
+    lstm.forward(x, {}, out, work);
+    expect_same(out.output, expected.output, "inference");
+    lstm.forward(x, {}, out, tape);
+    expect_same(out.output, expected.output, "training");
+    if (!gradients.parameters.cells.empty()) {
+      recur::set_zero(gradients.parameters);
+    }
+    lstm.backward(tape, out.output, out.state, gradients);
+    expect_same(gradients.input, expected_gradients.input, "d_input");
+    expect_same(gradients.state.h, expected_gradients.state.h, "d_h_0");
+    expect_same(gradients.state.c, expected_gradients.state.c, "d_c_0");
+    expect_parameters_close(gradients.parameters, expected_gradients.parameters, 0);
+  }
+}
+
+// One tape for layers of different kinds, one after the other.
+TEST(Stack, TapeOfAnotherLayerCanBeUsedAgain) {
+  recur::Generator generator(2);
+  const auto x = random_tensor<double>(generator, 4, 2, 3);
+  const LSTM projected = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 3, .dropout = 0.5, .proj_size = 2});
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 3, .bidirectional = true});
+  const GRU gru({.input_size = 3, .hidden_size = 5, .num_layers = 2});
+  LSTM::Tape tape;
+  for (int round = 0; round < 2; ++round) {
+    projected.forward(x, {}, tape);
+    projected.backward(tape, {});
+    {
+      LSTM::Tape own;
+      const auto expected = lstm.forward(x, {}, own);
+      const auto actual = lstm.forward(x, {}, tape);
+      expect_same(actual.output, expected.output, "LSTM");
+      expect_same(lstm.backward(tape, actual.output).input, lstm.backward(own, actual.output).input, "LSTM");
+    }
+    {
+      GRU::Tape own;
+      const auto expected = gru.forward(x, {}, own);
+      const auto actual = gru.forward(x, {}, tape);
+      expect_same(actual.output, expected.output, "GRU");
+      expect_same(gru.backward(tape, actual.output).input, gru.backward(own, actual.output).input, "GRU");
+    }
+  }
+}
+
+template <class Layer>
+void expect_no_allocations(const Layer& layer) {
+  const Tensor3<double> x(6, 3, layer.input_size());
+  typename Layer::Output out;
+  typename Layer::Workspace work;
+  typename Layer::Tape tape;
+  typename Layer::Gradients gradients;
+  const auto infer = [&] { layer.forward(x, {}, out, work); };
+  const auto train = [&] { layer.forward(x, {}, out, tape); };
+  const auto back = [&] { layer.backward(tape, out.output, out.state, gradients); };
+  infer();
+  train();
+  back();
+  SCOPED_TRACE(layer.parameters().cells.size());
+  EXPECT_EQ(recur::test::allocations_of(infer), 0U);
+  EXPECT_EQ(recur::test::allocations_of(train), 0U);
+  EXPECT_EQ(recur::test::allocations_of(back), 0U);
+}
+
+TEST(Stack, SecondCallAllocatesNothing) {
+  if (!recur::test::can_count_allocations()) {
+    GTEST_SKIP() << "malloc cannot be counted here";
+  }
+  expect_no_allocations(make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
+  expect_no_allocations(make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .batch_first = true}));
+  expect_no_allocations(make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 3, .dropout = 0.5, .proj_size = 2}));
+  expect_no_allocations(GRU({.input_size = 3, .hidden_size = 5, .num_layers = 2}));
+}
+
+// ---- dropout ----
+
+// PyTorch's test_dropout: ones through layers whose weights are ones, so that the output shows the mask.
+template <class Layer>
+Layer ones_layer(double p) {
+  Layer layer({.input_size = 10, .hidden_size = 1000, .num_layers = 2, .nonlinearity = recur::Nonlinearity::relu,
+               .bias = false, .dropout = p});
+  recur::update_parameters(layer, [](const std::string& name, auto& array) {
+    array.setConstant(name == "weight_ih_l1" ? 0 : 1);
+    if (name == "weight_ih_l1") {
+      array.diagonal().setOnes();
+    }
+    if (name.rfind("weight_hh", 0) == 0) {
+      array.setZero();
+    }
+  });
+  return layer;
+}
+
+TEST(StackDropout, ScalesWhatItKeeps) {
+  for (const double p : {0.0, 0.276, 0.731, 1.0}) {
+    SCOPED_TRACE(p);
+    const RNN rnn = ones_layer<RNN>(p);
+    Tensor3<double> x(1, 1, 10);
+    x.rows().setOnes();
+    RNN::Tape tape;
+    const auto out = rnn.forward(x, {}, tape).output;
+    Index kept = 0;
+    for (Index j = 0; j < 1000; ++j) {
+      const double value = out(0, 0, j);
+      EXPECT_TRUE(value == 0.0 || std::abs(value - 10 / (1 - p)) < 1e-9) << value;
+      kept += value != 0 ? 1 : 0;
+    }
+    if (p == 0 || p == 1) {
+      EXPECT_EQ(kept, p == 0 ? 1000 : 0);
+    } else {
+      EXPECT_NEAR(static_cast<double>(kept), 1000 * (1 - p), 60);  // four standard deviations
+    }
+    // Inference and evaluation have none.
+    EXPECT_TRUE((rnn.forward(x).output.rows().array() == 10).all());
+    tape.training = false;
+    EXPECT_TRUE((rnn.forward(x, {}, tape).output.rows().array() == 10).all());
+  }
+}
+
+TEST(StackDropout, FreshMaskForEveryElementStepAndCall) {
+  const RNN rnn = ones_layer<RNN>(0.5);
+  Tensor3<double> x(2, 2, 10);
+  x.rows().setOnes();
+  RNN::Tape tape;
+  const auto first = rnn.forward(x, {}, tape).output;
+  EXPECT_NE(first[0].row(0), first[0].row(1));
+  EXPECT_NE(first[0].row(0), first[1].row(0));
+  const auto second = rnn.forward(x, {}, tape).output;
+  EXPECT_NE(first[0].row(0), second[0].row(0));
+  // The generator of the tape chooses the masks.
+  tape.generator = recur::Generator(5);
+  const auto third = rnn.forward(x, {}, tape).output;
+  tape.generator = recur::Generator(5);
+  expect_same(rnn.forward(x, {}, tape).output, third, "same seed");
+}
+
+// With the masks held fast, backward is the gradient of forward.
+TEST(StackDropout, GradientsEqualFiniteDifferences) {
+  recur::Generator generator(2);
+  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 4, .num_layers = 3, .dropout = 0.4, .bidirectional = true});
+  auto x = random_tensor<double>(generator, 3, 2, 3);
+  const auto d_output = random_tensor<double>(generator, 3, 2, 8);
+  LSTM::Tape tape;
+  const auto loss = [&] {
+    tape.generator = recur::Generator(9);
+    return recur::test::dot(lstm.forward(x, {}, tape).output, d_output);
+  };
+  loss();
+  const auto gradients = lstm.backward(tape, d_output);
+  recur::test::expect_gradient(x.data(), recur::test::elements(gradients.input).values, loss, 1e-3, 1e-9, "input");
+}
+
+TEST(StackDropout, CanBeChanged) {
+  RNN rnn = ones_layer<RNN>(0);
+  Tensor3<double> x(1, 1, 10);
+  x.rows().setOnes();
+  RNN::Tape tape;
+  rnn.set_dropout(1);
+  EXPECT_TRUE(rnn.forward(x, {}, tape).output.rows().isZero(0));
+  rnn.set_dropout(0);
+  EXPECT_TRUE((rnn.forward(x, {}, tape).output.rows().array() == 10).all());
+  EXPECT_ERROR(rnn.set_dropout(1.5), "dropout should be a number in range [0, 1]");
+}
+
+// ---- a cell of the user's own ----
+
+using recur::test::MinimalGatedUnit;
+using MGU = recur::Recurrent<MinimalGatedUnit, double>;
+
+TEST(StackCustomCell, GradientsEqualFiniteDifferences) {
+  for (const bool bias : {true, false}) {
+    MGU mgu({.input_size = 3, .hidden_size = 4, .num_layers = 2, .bias = bias, .bidirectional = true});
+    recur::test::check_layer_gradients(mgu, 3, 2, true);
+  }
+}
+
+TEST(StackCustomCell, EqualsReference) {
+  for (const Index hidden : {1, 7, 16, 35}) {
+    MGU mgu({.input_size = 3, .hidden_size = hidden, .num_layers = 2, .bidirectional = true});
+    recur::test::expect_equals_reference(MinimalGatedUnit(), mgu, 4, 7, 1e-12);
+    recur::Recurrent<MinimalGatedUnit, float> narrow({.input_size = 3, .hidden_size = hidden});
+    recur::test::expect_equals_reference(MinimalGatedUnit(), narrow, 4, 7, 1e-5);
+  }
+}
+
+TEST(StackCustomCell, NamesAndErrors) {
+  const MGU mgu({.input_size = 3, .hidden_size = 4});
+  EXPECT_EQ(mgu.parameters().cells[0].weight_ih.rows(), 8);
+  MGU::Tape tape;
+  EXPECT_ERROR(mgu.backward(tape, {}), "MGU::backward: expected a tape");
+  EXPECT_ERROR(MGU({.input_size = 3, .hidden_size = 4, .proj_size = 2}), "proj_size argument is only supported for LSTM");
+}
+
+}  // namespace

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+//
+// Counts what the whole program allocates: operator new, Eigen and C alike.
+#pragma once
+
+#include <cstddef>
+
+namespace recur::test {
+
+/// False where malloc cannot be counted: without glibc, or under a sanitizer that has its own.
+bool can_count_allocations();
+
+/// Calls of malloc and its kin so far, by all threads.
+std::size_t allocation_count();
+
+/// Allocations that f() makes.
+template <class F>
+std::size_t allocations_of(F&& f) {
+  const std::size_t before = allocation_count();
+  f();
+  return allocation_count() - before;
+}
+
+}  // namespace recur::test
