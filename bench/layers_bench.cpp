@@ -5,15 +5,16 @@
 //
 // Columns: time of a call; GFLOP/s of the matrix products alone (multiply-add = 2; a training step
 // counts three times the forward pass); alloc_B, bytes allocated in a call.
-#include <benchmark/benchmark.h>
-
 #include <array>
 #include <string>
 
-#include "allocations.hpp"
+#include <benchmark/benchmark.h>
+
 #include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
+
+#include "allocations.hpp"
 
 namespace {
 
@@ -24,8 +25,9 @@ struct Shape {
   Index steps, batch, input, hidden, layers, directions;
 
   std::string name() const {
-    std::string text = "T" + std::to_string(steps) + "_B" + std::to_string(batch) + "_I" + std::to_string(input) + "_H" +
-                       std::to_string(hidden) + "_L" + std::to_string(layers) + "_D" + std::to_string(directions);
+    std::string text = "T" + std::to_string(steps) + "_B" + std::to_string(batch) + "_I" +
+                       std::to_string(input) + "_H" + std::to_string(hidden) + "_L" +
+                       std::to_string(layers) + "_D" + std::to_string(directions);
     return text;
   }
   double flops(int gates) const {
@@ -84,8 +86,8 @@ void run(benchmark::State& state, double flops, F&& step) {
     step();
   }
   const double bytes = static_cast<double>(bench::allocated_bytes() - before);
-  state.counters["GFLOP/s"] =
-      benchmark::Counter(flops * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.counters["GFLOP/s"] = benchmark::Counter(
+      flops * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
   state.counters["alloc_B"] = bytes / static_cast<double>(state.iterations());
 }
 
@@ -120,10 +122,12 @@ void training(benchmark::State& state, Shape s, int gates) {
 template <class Layer>
 void add(const std::string& cell, int gates) {
   for (const Shape& s : shapes) {
-    benchmark::RegisterBenchmark((cell + "/inference/" + s.name()).c_str(), inference<Layer>, s, gates)
+    benchmark::RegisterBenchmark((cell + "/inference/" + s.name()).c_str(), inference<Layer>, s,
+                                 gates)
         ->Unit(benchmark::kMicrosecond)
         ->UseRealTime();
-    benchmark::RegisterBenchmark((cell + "/training/" + s.name()).c_str(), training<Layer>, s, gates)
+    benchmark::RegisterBenchmark((cell + "/training/" + s.name()).c_str(), training<Layer>, s,
+                                 gates)
         ->Unit(benchmark::kMicrosecond)
         ->UseRealTime();
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Forecasts a noisy seasonal series: from windows of 30 values, LSTM(1, 64, 5 layers) -> Linear(64, 1)
-// predicts the next one. Initial states are random numbers, as they are in many a tutorial; the network
-// learns not to mind. Writes forecast.svg: the truth and the forecast on the part never trained on.
+// Forecasts a noisy seasonal series: from windows of 30 values, LSTM(1, 64, 5 layers) -> Linear(64,
+// 1) predicts the next one. Initial states are random numbers, as they are in many a tutorial; the
+// network learns not to mind. Writes forecast.svg: the truth and the forecast on the part never
+// trained on.
 //
 //   forecast [folder to write to]        default: forecast-results
 #include <chrono>
@@ -13,8 +14,9 @@
 #include <numbers>
 #include <vector>
 
-#include "common/svg_chart.hpp"
 #include "recur/recur.hpp"
+
+#include "common/svg_chart.hpp"
 
 namespace {
 
@@ -35,21 +37,26 @@ std::vector<float> make_series(Index count, recur::Generator& generator) {
   std::vector<float> series;
   for (Index t = 0; t < count; ++t) {
     const double time = 2 * std::numbers::pi * static_cast<double>(t);
-    series.push_back(static_cast<float>(std::sin(time / 25) + 0.5 * std::sin(time / 90)) + 0.1F * noise[t]);
+    series.push_back(static_cast<float>(std::sin(time / 25) + 0.5 * std::sin(time / 90)) +
+                     0.1F * noise[t]);
   }
   return series;
 }
 
 struct Forecaster {
-  recur::LSTM<float> lstm{{.input_size = 1, .hidden_size = hidden, .num_layers = layers, .batch_first = true}};
+  recur::LSTM<float> lstm{
+      {.input_size = 1, .hidden_size = hidden, .num_layers = layers, .batch_first = true}};
   recur::Linear<float> linear{{.in_features = hidden, .out_features = 1}};
 
-  static auto members(auto& self) { return recur::members("lstm", self.lstm, "linear", self.linear); }
+  static auto members(auto& self) {
+    return recur::members("lstm", self.lstm, "linear", self.linear);
+  }
 };
 
 // Random h_0 and c_0 of `count` sequences.
 recur::LSTM<float>::State random_state(Index count, recur::Generator& generator) {
-  recur::LSTM<float>::State state{Tensor3<float>(layers, count, hidden), Tensor3<float>(layers, count, hidden)};
+  recur::LSTM<float>::State state{Tensor3<float>(layers, count, hidden),
+                                  Tensor3<float>(layers, count, hidden)};
   for (Tensor3<float>* tensor : {&state.h, &state.c}) {
     recur::Vector<float> numbers(tensor->size());
     generator.fill_normal(numbers);
@@ -59,7 +66,8 @@ recur::LSTM<float>::State random_state(Index count, recur::Generator& generator)
 }
 
 // Windows that start at `starts`, (B, 30, 1), and the values that follow them, (B × 1).
-void copy_windows(const std::vector<float>& series, const std::vector<Index>& starts, Tensor3<float>& x, RowMatrix<float>& next) {
+void copy_windows(const std::vector<float>& series, const std::vector<Index>& starts,
+                  Tensor3<float>& x, RowMatrix<float>& next) {
   const auto count = static_cast<Index>(starts.size());
   x.resize(count, window, 1);
   next.resize(count, 1);
@@ -78,7 +86,8 @@ void run(const std::filesystem::path& folder) {
   Forecaster model;
   recur::Adam<float> adam({.lr = 1e-3});
   std::printf("LSTM(1, 64, 5 layers) + Linear(64, 1): %lld parameters; %lld training windows\n",
-              static_cast<long long>(recur::parameter_count(model)), static_cast<long long>(train_count));
+              static_cast<long long>(recur::parameter_count(model)),
+              static_cast<long long>(train_count));
 
   const auto start = std::chrono::steady_clock::now();
   recur::LSTM<float>::Tape tape;
@@ -101,11 +110,12 @@ void run(const std::filesystem::path& folder) {
       const auto d_lstm = model.lstm.backward(tape, {}, d_state);
       adam.step(model, d_lstm.parameters, d_linear.parameters);
     }
-    std::printf("epoch %2lld/%lld  mean squared error %.4f\n", static_cast<long long>(epoch), static_cast<long long>(epochs),
-                sum / static_cast<double>(train_count / batch));
+    std::printf("epoch %2lld/%lld  mean squared error %.4f\n", static_cast<long long>(epoch),
+                static_cast<long long>(epochs), sum / static_cast<double>(train_count / batch));
     std::fflush(stdout);
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
   // The part never trained on, one step ahead, all windows as one batch.
   std::vector<Index> starts;
@@ -127,11 +137,15 @@ void run(const std::filesystem::path& folder) {
   }
   const auto count = static_cast<double>(prediction.rows());
   std::printf("trained in %.1f s\n", seconds);
-  std::printf("test, one step ahead: root mean squared error %.3f (noise alone 0.100, last value repeated %.3f)\n",
-              std::sqrt(squares / count), std::sqrt(naive / count));
+  std::printf(
+      "test, one step ahead: root mean squared error %.3f (noise alone 0.100, last value repeated "
+      "%.3f)\n",
+      std::sqrt(squares / count), std::sqrt(naive / count));
 
   std::filesystem::create_directories(folder);
-  examples::Chart chart({.title = "One step ahead, on the part never trained on", .x_label = "time", .y_label = "value"});
+  examples::Chart chart({.title = "One step ahead, on the part never trained on",
+                         .x_label = "time",
+                         .y_label = "value"});
   chart.add(truth, {.name = "truth", .color = "#2563eb"});
   chart.add(forecast, {.name = "forecast", .color = "#dc2626"});
   chart.write(folder / "forecast.svg");

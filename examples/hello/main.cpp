@@ -29,7 +29,9 @@ struct Model {
   recur::Embedding<float> embedding{{.num_embeddings = 4, .embedding_dim = 10}};
   Layer layer{{.input_size = 10, .hidden_size = 4}};
 
-  static auto members(auto& self) { return recur::members("embedding", self.embedding, "layer", self.layer); }
+  static auto members(auto& self) {
+    return recur::members("embedding", self.embedding, "layer", self.layer);
+  }
 };
 
 template <class Layer>
@@ -43,8 +45,8 @@ bool learn(const char* name) {
   std::printf("%s, %d parameters\n", name, static_cast<int>(recur::parameter_count(model)));
   typename Layer::Tape tape;
   for (int epoch = 1; epoch <= 20000; ++epoch) {
-    const recur::RowMatrix<float> x = model.embedding.forward(input);       // (T × 10): one sequence
-    const auto [scores, state] = model.layer.forward(x, {}, tape);          // (T × 4)
+    const recur::RowMatrix<float> x = model.embedding.forward(input);  // (T × 10): one sequence
+    const auto [scores, state] = model.layer.forward(x, {}, tape);     // (T × 4)
     const auto loss = recur::cross_entropy(scores, target);
     const auto d_layer = model.layer.backward(tape, loss.d_input);
     const auto d_embedding = model.embedding.backward(input, d_layer.input);
@@ -58,7 +60,8 @@ bool learn(const char* name) {
     }
     const bool learnt = word == "ohlol";
     if (learnt || epoch == 1 || epoch % 250 == 0) {
-      std::printf("  epoch %5d  loss %.4f  hello -> %s\n", epoch, static_cast<double>(loss.value), word.c_str());
+      std::printf("  epoch %5d  loss %.4f  hello -> %s\n", epoch, static_cast<double>(loss.value),
+                  word.c_str());
     }
     if (learnt) {
       std::printf("  learnt at epoch %d\n", epoch);

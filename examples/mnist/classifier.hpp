@@ -79,7 +79,7 @@ struct Classifier {
 
   /// Logits (B × 10).
   Matrix logits(const Images& images, typename Layer::Output& out,
-                                 typename Layer::Workspace& work) const {
+                typename Layer::Workspace& work) const {
     Matrix features;
     layer.forward(images, {}, out, work);
     copy_features(out.state.h, features);
@@ -92,8 +92,7 @@ struct Classifier {
     Scalar loss;
     Matrix logits;
   };
-  Result gradients(const Images& images, std::span<const Index> labels,
-                   Step& step) const {
+  Result gradients(const Images& images, std::span<const Index> labels, Step& step) const {
     layer.forward(images, {}, step.out, step.tape);
     copy_features(step.out.state.h, step.features);
     Result result{0, head.forward(step.features)};

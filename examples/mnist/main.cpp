@@ -42,7 +42,8 @@ void take_description(const recur::SafetensorsFile& file, Settings& s) {
   const auto number = [&](const char* key, recur::Index& value) {
     if (m.count(key) > 0) {
       const std::string& text = m.at(key);
-      if (text.empty() || text.size() > 5 || text.find_first_not_of("0123456789") != std::string::npos) {
+      if (text.empty() || text.size() > 5 ||
+          text.find_first_not_of("0123456789") != std::string::npos) {
         throw recur::Error(file.name() + ": metadata " + key + ": expected a number, got " + text);
       }
       value = std::stol(text);
@@ -64,7 +65,8 @@ void take_description(const recur::SafetensorsFile& file, Settings& s) {
 template <template <class, int, int> class Cell, class Scalar>
 using ClassifierOf = mnist::Classifier<Cell<Scalar, recur::Dynamic, recur::Dynamic>>;
 
-// A new model. Its weights are drawn in float for both precisions: they are those of torch.manual_seed.
+// A new model. Its weights are drawn in float for both precisions: they are those of
+// torch.manual_seed.
 template <template <class, int, int> class Cell, class Scalar>
 ClassifierOf<Cell, Scalar> make_model(const auto& options) {
   ClassifierOf<Cell, float> drawn(options);
@@ -72,12 +74,14 @@ ClassifierOf<Cell, Scalar> make_model(const auto& options) {
     return drawn;
   } else {
     std::map<std::string, recur::RowMatrix<Scalar>> weights;
-    recur::for_each_parameter(
-        drawn, [&](const std::string& name, const auto& array) { weights[name] = array.template cast<Scalar>(); });
+    recur::for_each_parameter(drawn, [&](const std::string& name, const auto& array) {
+      weights[name] = array.template cast<Scalar>();
+    });
     const recur::Generator drawn_so_far = recur::default_generator();
     ClassifierOf<Cell, Scalar> model(options);
     recur::default_generator() = drawn_so_far;
-    recur::update_parameters(model, [&](const std::string& name, auto& array) { array = weights.at(name); });
+    recur::update_parameters(
+        model, [&](const std::string& name, auto& array) { array = weights.at(name); });
     return model;
   }
 }
@@ -89,10 +93,12 @@ void run(const Settings& s, const mnist::Mnist& data, const auto& options) {
   if (!s.load.empty()) {
     recur::load_state_dict(model, s.load);
   }
-  std::printf("model: %s(28, %lld, %lld layer%s%s) + Linear(10), %lld parameters; %s, %d thread%s\n", s.cell.c_str(),
-              static_cast<long long>(s.hidden), static_cast<long long>(s.layers), s.layers == 1 ? "" : "s",
-              s.bidirectional ? ", bidirectional" : "", static_cast<long long>(recur::parameter_count(model)), s.use_double ? "double" : "float",
-              recur::max_threads(), recur::max_threads() == 1 ? "" : "s");
+  std::printf(
+      "model: %s(28, %lld, %lld layer%s%s) + Linear(10), %lld parameters; %s, %d thread%s\n",
+      s.cell.c_str(), static_cast<long long>(s.hidden), static_cast<long long>(s.layers),
+      s.layers == 1 ? "" : "s", s.bidirectional ? ", bidirectional" : "",
+      static_cast<long long>(recur::parameter_count(model)), s.use_double ? "double" : "float",
+      recur::max_threads(), recur::max_threads() == 1 ? "" : "s");
   std::fflush(stdout);
 
   std::filesystem::create_directories(s.out);
@@ -107,7 +113,8 @@ void run(const Settings& s, const mnist::Mnist& data, const auto& options) {
                                 "MNIST rows, preset " + s.preset + ", " + s.cell);
     mnist::write_losses(s.out / "losses.csv", history);
     recur::save_state_dict(model, s.save, "", describe(s));
-    std::printf("wrote %s, %s and %s\n", (s.out / "loss.svg").c_str(), (s.out / "losses.csv").c_str(), s.save.c_str());
+    std::printf("wrote %s, %s and %s\n", (s.out / "loss.svg").c_str(),
+                (s.out / "losses.csv").c_str(), s.save.c_str());
     std::printf("training took %.1f s\n", history.seconds);
   }
   std::printf("test accuracy: %.2f %%\n", 100 * confusion.accuracy());
@@ -121,7 +128,8 @@ void run(const Settings& s, const mnist::Mnist& data, const auto& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Reads handwritten digits with a recurrent network: an image is 28 steps of 28 features.");
+  CLI::App app(
+      "Reads handwritten digits with a recurrent network: an image is 28 steps of 28 features.");
   try {
     Settings s = mnist::parse(app, argc, argv);
     if (!s.load.empty()) {
@@ -131,14 +139,15 @@ int main(int argc, char** argv) {
       recur::set_num_threads(s.threads);
     }
     const mnist::Mnist data = load_data(s);
-    std::printf("data: %s, %zu training and %zu test images\n", data.source.c_str(), data.train.size(), data.test.size());
+    std::printf("data: %s, %zu training and %zu test images\n", data.source.c_str(),
+                data.train.size(), data.test.size());
 
     const recur::RecurrentOptions options{.input_size = mnist::image_side,
-                                    .hidden_size = s.hidden,
-                                    .num_layers = s.layers,
-                                    .batch_first = true,
-                                    .dropout = s.dropout,
-                                    .bidirectional = s.bidirectional};
+                                          .hidden_size = s.hidden,
+                                          .num_layers = s.layers,
+                                          .batch_first = true,
+                                          .dropout = s.dropout,
+                                          .bidirectional = s.bidirectional};
     if (s.cell == "lstm") {
       run<recur::LSTM>(s, data, options);
     } else if (s.cell == "gru") {
@@ -148,12 +157,14 @@ int main(int argc, char** argv) {
                       recur::RNNOptions{.input_size = mnist::image_side,
                                         .hidden_size = s.hidden,
                                         .num_layers = s.layers,
-                                        .nonlinearity = s.cell == "rnn" ? recur::Nonlinearity::tanh : recur::Nonlinearity::relu,
+                                        .nonlinearity = s.cell == "rnn" ? recur::Nonlinearity::tanh
+                                                                        : recur::Nonlinearity::relu,
                                         .batch_first = true,
                                         .dropout = s.dropout,
                                         .bidirectional = s.bidirectional});
     } else {
-      throw recur::Error(s.load.string() + ": metadata cell: expected lstm, gru, rnn or rnn_relu, got " + s.cell);
+      throw recur::Error(s.load.string() +
+                         ": metadata cell: expected lstm, gru, rnn or rnn_relu, got " + s.cell);
     }
     return 0;
   } catch (const CLI::ParseError& error) {

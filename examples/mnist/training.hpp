@@ -111,13 +111,13 @@ History train(Classifier<Layer>& model, const Dataset& train_data, const Dataset
                   s.centred, images, labels);
       const auto result = model.gradients(images, labels, step);
       if (s.clip > 0) {
-        recur::clip_grad_norm(s.clip, step.d_layer.parameters,
-                              step.d_head.parameters);
+        recur::clip_grad_norm(s.clip, step.d_layer.parameters, step.d_head.parameters);
       }
       const double share = static_cast<double>(iteration) / static_cast<double>(total);
       std::visit(
           [&](auto& o) {
-            o.options().lr = s.lr * (s.decay ? 0.5 + 0.5 * std::cos(std::numbers::pi * share) : 1.0);
+            o.options().lr =
+                s.lr * (s.decay ? 0.5 + 0.5 * std::cos(std::numbers::pi * share) : 1.0);
             o.step(model, step.d_layer.parameters, step.d_head.parameters);
           },
           optimizer);

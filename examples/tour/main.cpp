@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A tour of the layers: the names and shapes of all parameters, the shapes of every input and output,
-// and the outputs computed once more from the equations, gate by gate.
+// A tour of the layers: the names and shapes of all parameters, the shapes of every input and
+// output, and the outputs computed once more from the equations, gate by gate.
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -54,8 +54,8 @@ struct Step {
 template <class Layer>
 void show_parameters(const Layer& layer) {
   recur::for_each_parameter(layer, [](const std::string& name, const auto& array) {
-    const std::string shape =
-        array.cols() == 1 ? recur::shape_string({array.rows()}) : recur::shape_string({array.rows(), array.cols()});
+    const std::string shape = array.cols() == 1 ? recur::shape_string({array.rows()})
+                                                : recur::shape_string({array.rows(), array.cols()});
     std::printf("  %-24s %s\n", name.c_str(), shape.c_str());
   });
 }
@@ -63,7 +63,8 @@ void show_parameters(const Layer& layer) {
 // Shows one layer, and the largest difference between its output and the equations'.
 template <class Layer>
 double visit(const char* name, const Layer& layer, void (Step::*equations)()) {
-  std::printf("\n%s(input_size = %d, hidden_size = %d)\n", name, static_cast<int>(I), static_cast<int>(H));
+  std::printf("\n%s(input_size = %d, hidden_size = %d)\n", name, static_cast<int>(I),
+              static_cast<int>(H));
   show_parameters(layer);
 
   recur::Generator generator(7);
@@ -72,7 +73,8 @@ double visit(const char* name, const Layer& layer, void (Step::*equations)()) {
     x.data()[k] = generator.uniform(-1.0, 1.0);
   }
   const auto [output, state] = layer.forward(x);
-  std::printf("  input  %s -> output %s, h_n %s", x.shape().c_str(), output.shape().c_str(), state.h.shape().c_str());
+  std::printf("  input  %s -> output %s, h_n %s", x.shape().c_str(), output.shape().c_str(),
+              state.h.shape().c_str());
   if constexpr (requires { state.c; }) {
     std::printf(", c_n %s", state.c.shape().c_str());
   }
@@ -94,20 +96,27 @@ double visit(const char* name, const Layer& layer, void (Step::*equations)()) {
 }  // namespace
 
 int main() {
-  std::printf("recur %s: T = %d steps, B = %d sequences, I = %d features, H = %d units\n", recur::version,
-              static_cast<int>(T), static_cast<int>(B), static_cast<int>(I), static_cast<int>(H));
+  std::printf("recur %s: T = %d steps, B = %d sequences, I = %d features, H = %d units\n",
+              recur::version, static_cast<int>(T), static_cast<int>(B), static_cast<int>(I),
+              static_cast<int>(H));
   recur::manual_seed(1);
-  double largest = visit("LSTM", recur::LSTM<double>({.input_size = I, .hidden_size = H}), &Step::lstm);
-  largest = std::max(largest, visit("GRU", recur::GRU<double>({.input_size = I, .hidden_size = H}), &Step::gru));
-  largest = std::max(largest, visit("RNN", recur::RNN<double>({.input_size = I, .hidden_size = H}), &Step::rnn));
+  double largest =
+      visit("LSTM", recur::LSTM<double>({.input_size = I, .hidden_size = H}), &Step::lstm);
+  largest = std::max(
+      largest, visit("GRU", recur::GRU<double>({.input_size = I, .hidden_size = H}), &Step::gru));
+  largest = std::max(
+      largest, visit("RNN", recur::RNN<double>({.input_size = I, .hidden_size = H}), &Step::rnn));
 
   std::printf("\nLSTM, 2 layers, bidirectional, batch_first\n");
-  const recur::LSTM<float> deep(
-      {.input_size = I, .hidden_size = H, .num_layers = 2, .batch_first = true, .bidirectional = true});
+  const recur::LSTM<float> deep({.input_size = I,
+                                 .hidden_size = H,
+                                 .num_layers = 2,
+                                 .batch_first = true,
+                                 .bidirectional = true});
   show_parameters(deep);
   const Tensor3<float> x(B, T, I);
   const auto [output, state] = deep.forward(x);
-  std::printf("  input  %s -> output %s, h_n %s, c_n %s\n", x.shape().c_str(), output.shape().c_str(),
-              state.h.shape().c_str(), state.c.shape().c_str());
+  std::printf("  input  %s -> output %s, h_n %s, c_n %s\n", x.shape().c_str(),
+              output.shape().c_str(), state.h.shape().c_str(), state.c.shape().c_str());
   return largest < 1e-12 ? 0 : 1;
 }

@@ -15,18 +15,18 @@ namespace recur {
 /// What a cell's forward leaves for backward; can be used again, then nothing is allocated.
 template <math::Equations E, class Scalar>
 struct CellTape {
-  RowMatrix<Scalar> x;                  ///< (B × I)
-  StateOf<E, RowMatrix<Scalar>> prev;   ///< the state before: h, c (B × H)
-  StateOf<E, RowMatrix<Scalar>> next;   ///< the state after
-  RowMatrix<Scalar> slots;              ///< (B × slots·H): activated gates (math/cell.hpp)
+  RowMatrix<Scalar> x;                 ///< (B × I)
+  StateOf<E, RowMatrix<Scalar>> prev;  ///< the state before: h, c (B × H)
+  StateOf<E, RowMatrix<Scalar>> next;  ///< the state after
+  RowMatrix<Scalar> slots;             ///< (B × slots·H): activated gates (math/cell.hpp)
 };
 
-/// One step of `E`, with its own parameters `weight_ih` (G·H × I), `weight_hh` (G·H × H), `bias_ih`,
-/// `bias_hh` (G·H).
+/// One step of `E`, with its own parameters `weight_ih` (G·H × I), `weight_hh` (G·H × H),
+/// `bias_ih`, `bias_hh` (G·H).
 ///
-/// x is a row-major B × I matrix with states B × H; or, all transposed, a column-major I × B matrix with
-/// states H × B, a vector of I features (unbatched) with vectors of H as states.
-/// Const member functions can be called from many threads. Errors are recur::Error.
+/// x is a row-major B × I matrix with states B × H; or, all transposed, a column-major I × B matrix
+/// with states H × B, a vector of I features (unbatched) with vectors of H as states. Const member
+/// functions can be called from many threads. Errors are recur::Error.
 template <math::Equations E, class Scalar_, int InputSize = Dynamic, int HiddenSize = Dynamic>
 class Cell {
  public:
@@ -36,7 +36,8 @@ class Cell {
   using State = StateOf<E, RowMatrix<Scalar>>;
   using Tape = CellTape<E, Scalar>;
 
-  /// The array in which results come back, by the type of the input: vector, or matrix of its order.
+  /// The array in which results come back, by the type of the input: vector, or matrix of its
+  /// order.
   template <class Derived>
   using ArrayLike = Eigen::Matrix<Scalar, Derived::RowsAtCompileTime == 1 ? 1 : Dynamic,
                                   Derived::ColsAtCompileTime == 1 ? 1 : Dynamic,
@@ -82,18 +83,22 @@ class Cell {
 
   /// The state after one step; `state`: the one before, zeros where it is left out.
   template <class Derived>
-  StateLike<Derived> forward(const Eigen::MatrixBase<Derived>& x, const StateLike<Derived>& state = {}) const {
+  StateLike<Derived> forward(const Eigen::MatrixBase<Derived>& x,
+                             const StateLike<Derived>& state = {}) const {
     Tape tape;
     return forward(x, state, tape);
   }
 
   /// The same, leaving on the tape what backward needs.
   template <class Derived>
-  StateLike<Derived> forward(const Eigen::MatrixBase<Derived>& x, const StateLike<Derived>& state, Tape& tape) const {
-    static_assert(std::is_same_v<typename Derived::Scalar, Scalar>, "x must hold the cell's scalar: x.cast<Scalar>()");
+  StateLike<Derived> forward(const Eigen::MatrixBase<Derived>& x, const StateLike<Derived>& state,
+                             Tape& tape) const {
+    static_assert(std::is_same_v<typename Derived::Scalar, Scalar>,
+                  "x must hold the cell's scalar: x.cast<Scalar>()");
     const Index batch = Derived::IsRowMajor ? x.rows() : x.cols();
     const Index features = Derived::IsRowMajor ? x.cols() : x.rows();
-    check(features == input_size(), "input has inconsistent input_size: got ", features, " expected ", input_size());
+    check(features == input_size(), "input has inconsistent input_size: got ", features,
+          " expected ", input_size());
     check_state(state.h, batch, 0);
     if constexpr (E::has_c) {
       check_state(state.c, batch, 1);
@@ -109,7 +114,8 @@ class Cell {
     tape.slots.resize(batch, weights().slots());
     const kernels::SlotRows<Scalar> slots{tape.slots.data(), weights().slots()};
     cells::input_sums(weights(), batch, tape.x.data(), input_size(), slots);
-    cells::forward_step<E, Scalar>(weights(), batch, slots, rows_of_state(tape.prev), rows_of_state(tape.next), {});
+    cells::forward_step<E, Scalar>(weights(), batch, slots, rows_of_state(tape.prev),
+                                   rows_of_state(tape.next), {});
 
     StateLike<Derived> next;
     assign_back(tape.next.h, next.h);
@@ -119,8 +125,8 @@ class Cell {
     return next;
   }
 
-  /// Gradients of one step. d_next: by the state after; h or c may be left out (empty), which stands for
-  /// zeros. The tape is only read.
+  /// Gradients of one step. d_next: by the state after; h or c may be left out (empty), which
+  /// stands for zeros. The tape is only read.
   Gradients backward(const Tape& tape, const State& d_next) const {
     Gradients gradients;
     backward(tape, d_next, gradients);
@@ -130,25 +136,25 @@ class Cell {
   /// The same for column-major matrices and vectors.
   template <class Array>
   GradientsIn<Array> backward(const Tape& tape, const LSTMState<Array>& d_next) const
-    requires(E::has_c)
-  {
+      requires(E::has_c) {
     return backward_in<Array>(tape, d_next);
   }
   template <class Array>
   GradientsIn<Array> backward(const Tape& tape, const HiddenState<Array>& d_next) const
-    requires(!E::has_c)
-  {
+      requires(!E::has_c) {
     return backward_in<Array>(tape, d_next);
   }
 
-  /// gradients.parameters: added to (zero on first use, when empty); .input and .state: overwritten.
+  /// gradients.parameters: added to (zero on first use, when empty); .input and .state:
+  /// overwritten.
   template <class Array>
-  void backward(const Tape& tape, const StateOf<E, Array>& d_next, GradientsIn<Array>& gradients) const {
+  void backward(const Tape& tape, const StateOf<E, Array>& d_next,
+                GradientsIn<Array>& gradients) const {
     const Index batch = tape.x.rows();
     const Index slots_width = weights().slots();
     check(tape.slots.cols() == slots_width && tape.x.cols() == input_size(), E::name,
-          "Cell::backward: expected a tape of input_size ", input_size(), " and hidden_size ", hidden_size(),
-          ", got one of others (call forward with this tape first)");
+          "Cell::backward: expected a tape of input_size ", input_size(), " and hidden_size ",
+          hidden_size(), ", got one of others (call forward with this tape first)");
     check_state(d_next.h, batch, 0);
     if constexpr (E::has_c) {
       check_state(d_next.c, batch, 1);
@@ -169,13 +175,15 @@ class Cell {
     RowMatrix<Scalar> d_slots(batch, slots_width);
     RowMatrix<Scalar> d_x(batch, input_size());
     const kernels::SlotRows<const Scalar> d_rows{d_slots.data(), slots_width};
-    cells::backward_step<E, Scalar>(weights(), batch, {tape.slots.data(), slots_width}, rows_of_state(tape.prev),
-                                    rows_of_state(tape.next), {d_slots.data(), slots_width}, rows_of_state(d), nullptr);
+    cells::backward_step<E, Scalar>(weights(), batch, {tape.slots.data(), slots_width},
+                                    rows_of_state(tape.prev), rows_of_state(tape.next),
+                                    {d_slots.data(), slots_width}, rows_of_state(d), nullptr);
     cells::input_gradient(weights(), batch, d_rows, d_x.data(), input_size(), kernels::Start::zero);
-    cells::add_parameter_gradients(weights(),
-                                   cells::GradientRows<Scalar>{batch, d_rows, tape.x.data(), input_size(), tape.prev.h.data(),
-                                                               hidden_size(), nullptr, nullptr, 0},
-                                   1, gradients.parameters);
+    cells::add_parameter_gradients(
+        weights(),
+        cells::GradientRows<Scalar>{batch, d_rows, tape.x.data(), input_size(), tape.prev.h.data(),
+                                    hidden_size(), nullptr, nullptr, 0},
+        1, gradients.parameters);
     assign_back(d_x, gradients.input);
     assign_back(d.h, gradients.state.h);
     if constexpr (E::has_c) {
@@ -184,7 +192,9 @@ class Cell {
   }
 
  private:
-  CellSizes sizes() const { return {input_size(), hidden_size(), hidden_size(), E::gates, options_.bias}; }
+  CellSizes sizes() const {
+    return {input_size(), hidden_size(), hidden_size(), E::gates, options_.bias};
+  }
   cells::Weights<E, Scalar> weights() const { return {equations_, parameters_, packed_}; }
 
   template <class Array>
@@ -201,9 +211,10 @@ class Cell {
     if (units == 0 && given.size() == 0) {
       return;  // left out
     }
-    check(rows == batch, "Input batch size ", batch, " doesn't match hidden", index, " batch size ", rows);
-    check(units == hidden_size(), "hidden", index, " has inconsistent hidden_size: got ", units, ", expected ",
-          hidden_size());
+    check(rows == batch, "Input batch size ", batch, " doesn't match hidden", index, " batch size ",
+          rows);
+    check(units == hidden_size(), "hidden", index, " has inconsistent hidden_size: got ", units,
+          ", expected ", hidden_size());
   }
 
   // Between the caller's order and rows of sequences.
@@ -236,7 +247,8 @@ class Cell {
   auto rows_of_state(AnyState& state) const {
     using Element = std::remove_pointer_t<decltype(state.h.data())>;
     if constexpr (E::has_c) {
-      return kernels::StateRows<Element>{state.h.data(), hidden_size(), state.c.data(), hidden_size()};
+      return kernels::StateRows<Element>{state.h.data(), hidden_size(), state.c.data(),
+                                         hidden_size()};
     } else {
       return kernels::StateRows<Element>{state.h.data(), hidden_size(), nullptr, 0};
     }

@@ -69,7 +69,8 @@ struct CellParameters {
 template <class Parameters>
 void initialize_uniform(Parameters& parameters, Index hidden_size, Generator& generator) {
   const double bound = 1.0 / std::sqrt(static_cast<double>(hidden_size));
-  Parameters::visit([&](const ParameterName&, auto& array) { generator.fill_uniform(array, bound); }, parameters);
+  Parameters::visit(
+      [&](const ParameterName&, auto& array) { generator.fill_uniform(array, bound); }, parameters);
 }
 
 }  // namespace recur

@@ -26,7 +26,8 @@ class Error : public std::invalid_argument {
 /// into text only where it is printed, so that checks that hold cost nothing.
 class ShapeText {
  public:
-  explicit ShapeText(std::initializer_list<Index> sizes) : count_(std::min<std::size_t>(sizes.size(), 4)) {
+  explicit ShapeText(std::initializer_list<Index> sizes)
+      : count_(std::min<std::size_t>(sizes.size(), 4)) {
     std::copy_n(sizes.begin(), count_, sizes_.begin());
   }
 

@@ -2,9 +2,9 @@
 //
 // How optimisers, files and users reach the parameters of a model.
 //
-// A *module* (LSTM, Linear, …) owns one struct `Parameters`: row-major matrices with PyTorch's names,
-// shapes and order. A gradient of the module has the same type, and so have an optimiser's moments.
-// Parameters::visit walks any number of such structs side by side:
+// A *module* (LSTM, Linear, …) owns one struct `Parameters`: row-major matrices with PyTorch's
+// names, shapes and order. A gradient of the module has the same type, and so have an optimiser's
+// moments. Parameters::visit walks any number of such structs side by side:
 //
 //     static void visit(auto&& f, auto&... p);      // f(name, p.weight...), f(name, p.bias...), …
 //
@@ -23,8 +23,8 @@
 //     auto [d_lstm, d_head] = recur::zero_gradients(model);
 //
 // Parameters are read through parameters() and changed through update_parameters(), after which the
-// module brings everything derived from them (packed copies) up to date: there is no lazy state, and
-// a const module can be shared among threads.
+// module brings everything derived from them (packed copies) up to date: there is no lazy state,
+// and a const module can be shared among threads.
 #pragma once
 
 #include <concepts>
@@ -62,7 +62,9 @@ concept Module = requires(const M& module) {
 };
 
 template <class M>
-concept Composite = !Module<M> && requires(M& model) { M::members(model); };
+concept Composite = !Module<M> && requires(M & model) {
+  M::members(model);
+};
 
 /// One member of a composite: its name and a reference to it.
 template <class M>
@@ -101,7 +103,8 @@ struct GradientsOfImpl {
 template <Composite Model>
 struct GradientsOfImpl<Model> {
   template <class... M>
-  static std::tuple<typename GradientsOfImpl<std::remove_const_t<M>>::type...> make(std::tuple<Member<M>...>);
+  static std::tuple<typename GradientsOfImpl<std::remove_const_t<M>>::type...> make(
+      std::tuple<Member<M>...>);
   using type = decltype(make(Model::members(std::declval<Model&>())));
 };
 
@@ -118,8 +121,11 @@ void for_each_module(Model& model, F&& f, const std::string& prefix = "") {
   if constexpr (Module<std::remove_const_t<Model>>) {
     f(prefix, model);
   } else {
-    std::apply([&](const auto&... member) { (for_each_module(member.model, f, join_names(prefix, member.name)), ...); },
-               std::remove_const_t<Model>::members(model));
+    std::apply(
+        [&](const auto&... member) {
+          (for_each_module(member.model, f, join_names(prefix, member.name)), ...);
+        },
+        std::remove_const_t<Model>::members(model));
   }
 }
 
@@ -131,9 +137,9 @@ void for_each_parameter(const Model& model, F&& f, const std::string& prefix = "
       model,
       [&](const std::string& module_name, const auto& module) {
         using Parameters = typename std::remove_cvref_t<decltype(module)>::Parameters;
-        Parameters::visit(
-            [&](const ParameterName& name, const auto& array) { f(join_names(module_name, name.str()), array); },
-            module.parameters());
+        Parameters::visit([&](const ParameterName& name,
+                              const auto& array) { f(join_names(module_name, name.str()), array); },
+                          module.parameters());
       },
       prefix);
 }
@@ -147,9 +153,9 @@ void update_parameters(Model& model, F&& f, const std::string& prefix = "") {
       [&](const std::string& module_name, auto& module) {
         using Parameters = typename std::remove_cvref_t<decltype(module)>::Parameters;
         module.update_parameters([&](Parameters& parameters) {
-          Parameters::visit(
-              [&](const ParameterName& name, auto& array) { f(join_names(module_name, name.str()), array); },
-              parameters);
+          Parameters::visit([&](const ParameterName& name,
+                                auto& array) { f(join_names(module_name, name.str()), array); },
+                            parameters);
         });
       },
       prefix);
@@ -204,7 +210,8 @@ void zip_modules(Model& model, F& f, const Gradients& gradients) {
                   "give the gradients of every member, in the order of members()");
     [&]<std::size_t... K>(std::index_sequence<K...>) {
       (zip_modules(std::get<K>(list).model, f, std::get<K>(gradients)), ...);
-    }(std::make_index_sequence<std::tuple_size_v<decltype(list)>>{});
+    }
+    (std::make_index_sequence<std::tuple_size_v<decltype(list)>>{});
   }
 }
 
@@ -228,8 +235,8 @@ void check_gradients(const Parameters& parameters, const Parameters& gradients) 
                     parameters, gradients);
 }
 
-/// Calls f(array, gradient) for every parameter, both const. `gradients`: one GradientsOf<Model>, or
-/// those of each member, in order. Error when a gradient's shape is wrong, before f is called.
+/// Calls f(array, gradient) for every parameter, both const. `gradients`: one GradientsOf<Model>,
+/// or those of each member, in order. Error when a gradient's shape is wrong, before f is called.
 template <class Model, class F, class... Gradients>
 void for_each_parameter_with(const Model& model, F&& f, const Gradients&... gradients) {
   detail::zip_model(
@@ -238,11 +245,9 @@ void for_each_parameter_with(const Model& model, F&& f, const Gradients&... grad
   detail::zip_model(
       model,
       [&](const auto& module, const auto& d) {
-        std::remove_cvref_t<decltype(d)>::visit(
-            [&](const ParameterName&, const auto& array, const auto& gradient) {
-              f(array, gradient);
-            },
-            module.parameters(), d);
+        std::remove_cvref_t<decltype(d)>::visit([&](const ParameterName&, const auto& array,
+                                                    const auto& gradient) { f(array, gradient); },
+                                                module.parameters(), d);
       },
       gradients...);
 }
@@ -281,8 +286,9 @@ GradientsOf<Model> zero_gradients(const Model& model) {
     for_each_gradient([](auto& array) { array.setZero(); }, gradients);
     return gradients;
   } else {
-    return std::apply([](const auto&... member) { return GradientsOf<Model>(zero_gradients(member.model)...); },
-                      Model::members(model));
+    return std::apply(
+        [](const auto&... member) { return GradientsOf<Model>(zero_gradients(member.model)...); },
+        Model::members(model));
   }
 }
 

@@ -25,7 +25,8 @@ class Generator {
   /// PyTorch's default seed.
   static constexpr std::uint64_t default_seed = 67280421310721;
 
-  explicit Generator(std::uint64_t seed = default_seed) : engine_(static_cast<std::uint32_t>(seed)) {}
+  explicit Generator(std::uint64_t seed = default_seed)
+      : engine_(static_cast<std::uint32_t>(seed)) {}
 
   std::uint32_t next32() { return static_cast<std::uint32_t>(engine_()); }
   std::uint64_t next64() {

@@ -17,7 +17,7 @@ struct HiddenState {
   Array h{};
 
   template <class Other>
-    requires(!std::same_as<Array, Other> && std::convertible_to<const Array&, Other>)
+  requires(!std::same_as<Array, Other> && std::convertible_to<const Array&, Other>)
   operator HiddenState<Other>() const {  // NOLINT(google-explicit-constructor)
     return {h};
   }
@@ -30,7 +30,7 @@ struct LSTMState {
   Array c{};
 
   template <class Other>
-    requires(!std::same_as<Array, Other> && std::convertible_to<const Array&, Other>)
+  requires(!std::same_as<Array, Other> && std::convertible_to<const Array&, Other>)
   operator LSTMState<Other>() const {  // NOLINT(google-explicit-constructor)
     return {h, c};
   }

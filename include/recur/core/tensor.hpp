@@ -4,8 +4,8 @@
 //
 //   Tensor3<Scalar>            owns (size 0, size 1, size 2), row-major: the bytes of a contiguous
 //                              PyTorch tensor
-//   Tensor3View<Scalar>        refers to memory; rows may stand apart (strides), elements of a row not
-//   Tensor3View<const Scalar>  the same, read only; a Tensor3 converts to it by itself
+//   Tensor3View<Scalar>        refers to memory; rows may stand apart (strides), elements of a row
+//   not Tensor3View<const Scalar>  the same, read only; a Tensor3 converts to it by itself
 //
 // x[k] is an Eigen map of slice k (size 1 × size 2), x(i, j, k) one element.
 #pragma once
@@ -22,9 +22,10 @@ namespace recur {
 
 /// Matrix in PyTorch's layout: parameters, unbatched sequences, batches of one step.
 template <class Scalar, int Rows = Dynamic, int Cols = Dynamic>
-using RowMatrix = Eigen::Matrix<Scalar, Rows, Cols,
-                                // Eigen refuses a row-major column vector; both layouts are the same.
-                                Cols == 1 && Rows != 1 ? Eigen::ColMajor : Eigen::RowMajor>;
+using RowMatrix =
+    Eigen::Matrix<Scalar, Rows, Cols,
+                  // Eigen refuses a row-major column vector; both layouts are the same.
+                  Cols == 1 && Rows != 1 ? Eigen::ColMajor : Eigen::RowMajor>;
 
 /// One-dimensional parameter (biases).
 template <class Scalar>
@@ -32,10 +33,11 @@ using Vector = Eigen::Matrix<Scalar, Dynamic, 1>;
 
 /// Rows of a matrix in memory that may stand apart: `Scalar` may be const.
 template <class Scalar, int Cols = Dynamic>
-using RowMap = Eigen::Map<
-    std::conditional_t<std::is_const_v<Scalar>, const RowMatrix<std::remove_const_t<Scalar>, Dynamic, Cols>,
-                       RowMatrix<Scalar, Dynamic, Cols>>,
-    Eigen::Unaligned, Eigen::OuterStride<>>;
+using RowMap =
+    Eigen::Map<std::conditional_t<std::is_const_v<Scalar>,
+                                  const RowMatrix<std::remove_const_t<Scalar>, Dynamic, Cols>,
+                                  RowMatrix<Scalar, Dynamic, Cols>>,
+               Eigen::Unaligned, Eigen::OuterStride<>>;
 
 /// A view of three dimensions. Does not own; copying the view copies no element.
 ///
@@ -58,8 +60,7 @@ class Tensor3View {
 
   /// A view of elements becomes a view of const elements.
   operator Tensor3View<const Scalar>() const  // NOLINT(google-explicit-constructor)
-    requires(!std::is_const_v<Scalar>)
-  {
+      requires(!std::is_const_v<Scalar>) {
     return {data_, sizes_[0], sizes_[1], sizes_[2], strides_[0], strides_[1]};
   }
 
@@ -72,7 +73,9 @@ class Tensor3View {
 
   /// True for a view that was left out (default-constructed): no data, every size zero.
   bool absent() const { return data_ == nullptr && sizes_[0] == 0 && sizes_[2] == 0; }
-  bool contiguous() const { return strides_[1] == sizes_[2] && strides_[0] == sizes_[1] * sizes_[2]; }
+  bool contiguous() const {
+    return strides_[1] == sizes_[2] && strides_[0] == sizes_[1] * sizes_[2];
+  }
 
   Scalar& operator()(Index i, Index j, Index k) const {
     return data_[i * strides_[0] + j * strides_[1] + k];
@@ -120,7 +123,8 @@ class Tensor3 {
   using Scalar = Scalar_;
   using View = Tensor3View<Scalar>;
   using ConstView = Tensor3View<const Scalar>;
-  static_assert(!std::is_const_v<Scalar>, "an owner's elements can be written: Tensor3View<const Scalar> is read only");
+  static_assert(!std::is_const_v<Scalar>,
+                "an owner's elements can be written: Tensor3View<const Scalar> is read only");
 
   Tensor3() = default;
   Tensor3(const Tensor3&) = default;
@@ -175,7 +179,9 @@ class Tensor3 {
   operator View() { return view(); }             // NOLINT(google-explicit-constructor)
   operator ConstView() const { return view(); }  // NOLINT(google-explicit-constructor)
 
-  Scalar& operator()(Index i, Index j, Index k) { return data()[(i * sizes_[1] + j) * sizes_[2] + k]; }
+  Scalar& operator()(Index i, Index j, Index k) {
+    return data()[(i * sizes_[1] + j) * sizes_[2] + k];
+  }
   const Scalar& operator()(Index i, Index j, Index k) const {
     return data()[(i * sizes_[1] + j) * sizes_[2] + k];
   }
@@ -183,7 +189,9 @@ class Tensor3 {
   RowMap<const Scalar> operator[](Index i) const { return view()[i]; }
 
   /// All rows one below the other: (size 0 · size 1) × size 2.
-  RowMap<Scalar> rows() { return {data(), sizes_[0] * sizes_[1], sizes_[2], Eigen::OuterStride<>(sizes_[2])}; }
+  RowMap<Scalar> rows() {
+    return {data(), sizes_[0] * sizes_[1], sizes_[2], Eigen::OuterStride<>(sizes_[2])};
+  }
   RowMap<const Scalar> rows() const {
     return {data(), sizes_[0] * sizes_[1], sizes_[2], Eigen::OuterStride<>(sizes_[2])};
   }

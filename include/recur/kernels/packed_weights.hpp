@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The copies of a cell's weights that the kernels read, derived from the parameters whenever those
-// change. W (N × K) is kept transposed, in panels of as many columns as a register tile has, so that a
-// product walks through it in one stream:  element (k, n) at [panel of n][k][n % panel].
+// change. W (N × K) is kept transposed, in panels of as many columns as a register tile has, so
+// that a product walks through it in one stream:  element (k, n) at [panel of n][k][n % panel].
 #pragma once
 
 #include <vector>
@@ -43,11 +43,11 @@ class PackedMatrix {
 template <class Equations, class Scalar>
 struct PackedWeights {
   CellSizes sizes;
-  PackedMatrix<Scalar> ih;         ///< W_ihᵀ (I × G·H)
-  PackedMatrix<Scalar> hh;         ///< W_hhᵀ of the shared gates (output × shared·H)
-  PackedMatrix<Scalar> hh_apart;   ///< W_hhᵀ of the others
-  PackedMatrix<Scalar> hr;         ///< W_hrᵀ (H × output)
-  Vector<Scalar> bias;             ///< slot by slot: b_ih + b_hh, b_ih, b_hh; zeros without bias
+  PackedMatrix<Scalar> ih;        ///< W_ihᵀ (I × G·H)
+  PackedMatrix<Scalar> hh;        ///< W_hhᵀ of the shared gates (output × shared·H)
+  PackedMatrix<Scalar> hh_apart;  ///< W_hhᵀ of the others
+  PackedMatrix<Scalar> hr;        ///< W_hrᵀ (H × output)
+  Vector<Scalar> bias;            ///< slot by slot: b_ih + b_hh, b_ih, b_hh; zeros without bias
 
   void assign(const CellSizes& cell_sizes, const CellParameters<Scalar>& p) {
     const Index H = cell_sizes.hidden;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Vector registers. The only file that touches Eigen::internal: Eigen knows the instruction set, and
-// its packet primitives are the same for SSE, AVX, AVX-512, NEON and plain scalars.
+// Vector registers. The only file that touches Eigen::internal: Eigen knows the instruction set,
+// and its packet primitives are the same for SSE, AVX, AVX-512, NEON and plain scalars.
 #pragma once
 
 #include <bit>      // std::bit_cast
@@ -157,7 +157,9 @@ inline constexpr int native_width = Eigen::internal::packet_traits<Scalar>::size
 /// The narrowest register in use; below it, single scalars.
 template <class Scalar>
 inline constexpr int smallest_width =
-    native_width<Scalar> == 1 ? 1 : detail::smallest_packet<typename Eigen::internal::packet_traits<Scalar>::type>();
+    native_width<Scalar> == 1
+        ? 1
+        : detail::smallest_packet<typename Eigen::internal::packet_traits<Scalar>::type>();
 
 /// Vector registers of the machine: 32 with AVX-512 and on 64-bit ARM, else 16.
 inline constexpr int register_count = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
@@ -173,14 +175,15 @@ struct Vec {
 
   Vec() = default;
   RECUR_ALWAYS_INLINE Vec(Packet packet)  // NOLINT(google-explicit-constructor)
-    requires(Width > 1)
+      requires(Width > 1)
       : p(packet) {}
   RECUR_ALWAYS_INLINE explicit Vec(Scalar value) : p(Eigen::internal::pset1<Packet>(value)) {}
-  RECUR_ALWAYS_INLINE explicit Vec(int value)
-    requires(!std::is_same_v<Scalar, int>)
+  RECUR_ALWAYS_INLINE explicit Vec(int value) requires(!std::is_same_v<Scalar, int>)
       : Vec(Scalar(value)) {}
 
-  static RECUR_ALWAYS_INLINE Vec load(const Scalar* from) { return make(Eigen::internal::ploadu<Packet>(from)); }
+  static RECUR_ALWAYS_INLINE Vec load(const Scalar* from) {
+    return make(Eigen::internal::ploadu<Packet>(from));
+  }
   RECUR_ALWAYS_INLINE void store(Scalar* to) const { Eigen::internal::pstoreu(to, p); }
 
   /// The first `count` scalars; the others are zero.
@@ -195,10 +198,18 @@ struct Vec {
     std::memcpy(to, buffer, static_cast<std::size_t>(count) * sizeof(Scalar));
   }
 
-  friend RECUR_ALWAYS_INLINE Vec operator+(const Vec& a, const Vec& b) { return make(Eigen::internal::padd(a.p, b.p)); }
-  friend RECUR_ALWAYS_INLINE Vec operator-(const Vec& a, const Vec& b) { return make(Eigen::internal::psub(a.p, b.p)); }
-  friend RECUR_ALWAYS_INLINE Vec operator*(const Vec& a, const Vec& b) { return make(Eigen::internal::pmul(a.p, b.p)); }
-  friend RECUR_ALWAYS_INLINE Vec operator/(const Vec& a, const Vec& b) { return make(Eigen::internal::pdiv(a.p, b.p)); }
+  friend RECUR_ALWAYS_INLINE Vec operator+(const Vec& a, const Vec& b) {
+    return make(Eigen::internal::padd(a.p, b.p));
+  }
+  friend RECUR_ALWAYS_INLINE Vec operator-(const Vec& a, const Vec& b) {
+    return make(Eigen::internal::psub(a.p, b.p));
+  }
+  friend RECUR_ALWAYS_INLINE Vec operator*(const Vec& a, const Vec& b) {
+    return make(Eigen::internal::pmul(a.p, b.p));
+  }
+  friend RECUR_ALWAYS_INLINE Vec operator/(const Vec& a, const Vec& b) {
+    return make(Eigen::internal::pdiv(a.p, b.p));
+  }
 
   /// a · b + c, rounded once where the machine can.
   friend RECUR_ALWAYS_INLINE Vec multiply_add(const Vec& a, const Vec& b, const Vec& c) {
@@ -220,11 +231,10 @@ struct Vec {
     return make(detail::packet_with_sign_of(a.p, x.p));
   }
 
-  /// The bits of x moved up by the width of the mantissa: the lowest ones become the exponent. float
-  /// and double only.
-  friend RECUR_ALWAYS_INLINE Vec low_bits_as_exponent(const Vec& x)
-    requires(std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>)
-  {
+  /// The bits of x moved up by the width of the mantissa: the lowest ones become the exponent.
+  /// float and double only.
+  friend RECUR_ALWAYS_INLINE Vec low_bits_as_exponent(const Vec& x) requires(
+      std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>) {
     return make(detail::packet_low_bits_as_exponent<Scalar>(x.p));
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A cell's equations on whole rows: the pointwise half of a time step, a vector register of units at a
-// time. math/step.hpp does the same, one number at a time.
+// A cell's equations on whole rows: the pointwise half of a time step, a vector register of units
+// at a time. math/step.hpp does the same, one number at a time.
 #pragma once
 
 #include <algorithm>  // std::min
@@ -12,8 +12,8 @@
 
 namespace recur::kernels {
 
-/// Rows of h and c in memory: row b starts at h + b * h_stride. What is not there is null: c of cells
-/// that have none, h of cells with a projection (whose equations do not look at it).
+/// Rows of h and c in memory: row b starts at h + b * h_stride. What is not there is null: c of
+/// cells that have none, h of cells with a projection (whose equations do not look at it).
 template <class Scalar>
 struct StateRows {
   Scalar* h = nullptr;
@@ -22,10 +22,11 @@ struct StateRows {
   Index c_stride = 0;
 
   // Null pointers come with stride 0 and stay null.
-  StateRows rows_from(Index b) const { return {h + b * h_stride, h_stride, c + b * c_stride, c_stride}; }
+  StateRows rows_from(Index b) const {
+    return {h + b * h_stride, h_stride, c + b * c_stride, c_stride};
+  }
   operator StateRows<const Scalar>() const  // NOLINT(google-explicit-constructor)
-    requires(!std::is_const_v<Scalar>)
-  {
+      requires(!std::is_const_v<Scalar>) {
     return {h, h_stride, c, c_stride};
   }
 };
@@ -38,8 +39,7 @@ struct SlotRows {
 
   SlotRows rows_from(Index b) const { return {data + b * stride, stride}; }
   operator SlotRows<const Scalar>() const  // NOLINT(google-explicit-constructor)
-    requires(!std::is_const_v<Scalar>)
-  {
+      requires(!std::is_const_v<Scalar>) {
     return {data, stride};
   }
 };
@@ -80,7 +80,8 @@ RECUR_ALWAYS_INLINE math::Slots<E, V> load_slots(const Scalar* slots, Index hidd
 }
 
 template <class V, class Scalar, std::size_t Count, class Access>
-RECUR_ALWAYS_INLINE void store_slots(const std::array<V, Count>& units, Scalar* slots, Index hidden, Access access) {
+RECUR_ALWAYS_INLINE void store_slots(const std::array<V, Count>& units, Scalar* slots, Index hidden,
+                                     Access access) {
   RECUR_UNROLL
   for (std::size_t k = 0; k < Count; ++k) {
     access.store(units[k], slots + static_cast<Index>(k) * hidden);
@@ -88,7 +89,8 @@ RECUR_ALWAYS_INLINE void store_slots(const std::array<V, Count>& units, Scalar* 
 }
 
 template <class E, class V, class Scalar, class Access>
-RECUR_ALWAYS_INLINE math::UnitState<V> load_state(const StateRows<const Scalar>& rows, Index unit, Access access) {
+RECUR_ALWAYS_INLINE math::UnitState<V> load_state(const StateRows<const Scalar>& rows, Index unit,
+                                                  Access access) {
   math::UnitState<V> state;
   state.h = rows.h == nullptr ? V(Scalar(0)) : access.template load<V>(rows.h + unit);
   if constexpr (E::has_c) {
@@ -100,8 +102,8 @@ RECUR_ALWAYS_INLINE math::UnitState<V> load_state(const StateRows<const Scalar>&
 }
 
 template <class E, class V, class Scalar, class Access>
-RECUR_ALWAYS_INLINE void store_state(const math::UnitState<V>& state, const StateRows<Scalar>& rows, Index unit,
-                                     Access access) {
+RECUR_ALWAYS_INLINE void store_state(const math::UnitState<V>& state, const StateRows<Scalar>& rows,
+                                     Index unit, Access access) {
   access.store(state.h, rows.h + unit);
   if constexpr (E::has_c) {
     access.store(state.c, rows.c + unit);
@@ -144,12 +146,13 @@ void pointwise_forward(const E& equations, Index rows, Index hidden, SlotRows<Sc
   }
 }
 
-/// One step backward. slots: what forward left. d_slots: overwritten with the gradients by the sums.
-/// d: in: gradients by next; out: gradients by prev, without the part that comes through W_hh.
+/// One step backward. slots: what forward left. d_slots: overwritten with the gradients by the
+/// sums. d: in: gradients by next; out: gradients by prev, without the part that comes through
+/// W_hh.
 template <math::Equations E, class Scalar>
 void pointwise_backward(const E& equations, Index rows, Index hidden, SlotRows<const Scalar> slots,
-                        StateRows<const Scalar> prev, StateRows<const Scalar> next, SlotRows<Scalar> d_slots,
-                        StateRows<Scalar> d) {
+                        StateRows<const Scalar> prev, StateRows<const Scalar> next,
+                        SlotRows<Scalar> d_slots, StateRows<Scalar> d) {
   using V = Vec<Scalar>;
   for (Index b = 0; b < rows; ++b) {
     detail::for_each_register<V::width>(hidden, [&](Index unit, auto access) {

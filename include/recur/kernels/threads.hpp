@@ -1,14 +1,27 @@
 // SPDX-License-Identifier: MIT
 //
-// Threads by OpenMP, where the program is compiled with it; otherwise everything runs in the caller.
+// Threads, where the program is compiled with OpenMP: its setting says how many; without it everything
+// runs in the caller and nothing of this costs anything.
+//
+// The work is handed out by a team of our own, not by OpenMP's parallel regions: their barrier makes
+// everybody wait for every thread at every region, spinning. With one of two cores busy with something
+// else, a training step of 0.3 ms then took 60 ms and more. Here a range of work belongs to whoever
+// takes it first, the caller among them. The caller waits for nobody who has not started, so a late
+// thread costs nothing, and a sleeping one is not needed.
 #pragma once
 
-#include <algorithm>  // std::min
+#include <algorithm>  // std::max, std::min
 
 #include "recur/config.hpp"
 
 #if RECUR_HAS_OPENMP
 #include <omp.h>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
 #endif
 
 namespace recur {
@@ -35,8 +48,128 @@ namespace kernels {
 /// Threads worth starting for `multiply_adds`: one below about 20 µs of work.
 inline int useful_threads(double multiply_adds) { return multiply_adds < 1e6 ? 1 : max_threads(); }
 
-/// Calls f(first, last) on ranges that cover [0, count), one range a thread, sizes a multiple of
-/// `grain` except for the last. f must not throw.
+namespace detail {
+
+#if RECUR_HAS_OPENMP
+
+inline void pause_briefly() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Threads that sleep until there is work. One for the process; whoever finds it taken does without.
+class Team {
+ public:
+  static Team& instance() {
+    static Team team;
+    return team;
+  }
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  ~Team() {
+    stop_.store(true);
+    wake_.fetch_add(1);
+    wake_.notify_all();
+    for (std::thread& worker : workers_) {
+      worker.join();
+    }
+  }
+
+  /// Calls f(0), …, f(parts - 1), each once, in the caller and up to `threads` - 1 others. False, and
+  /// nothing done, if another thread is using the team.
+  template <class F>
+  bool run(int threads, std::uint32_t parts, const F& f) {
+    const std::unique_lock<std::mutex> taken(mutex_, std::try_to_lock);
+    if (!taken.owns_lock()) {
+      return false;
+    }
+    while (static_cast<int>(workers_.size()) + 1 < threads) {
+      workers_.emplace_back([this] { work(); });
+    }
+    call_ = [](const void* context, std::uint32_t part) { (*static_cast<const F*>(context))(static_cast<Index>(part)); };
+    context_ = &f;
+    done_.store(0, std::memory_order_relaxed);
+    // From here on, parts can be taken: the upper half of the ticket names the job, the lower half
+    // is the number of parts left.
+    const std::uint64_t job = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+    ticket_.store(job << 32 | parts, std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+      wake_.fetch_add(1);
+      wake_.notify_all();
+    }
+    take_parts();
+    for (int spin = 0; done_.load(std::memory_order_acquire) != parts; ++spin) {
+      spin < spins_before_yield ? pause_briefly() : std::this_thread::yield();
+    }
+    return true;
+  }
+
+ private:
+  // About 20 µs: a thread stays awake between the steps of one call, and gives up its core soon
+  // afterwards.
+  static constexpr int spins_before_sleep = 1000;
+  static constexpr int spins_before_yield = 1000;
+
+  Team() = default;
+
+  // Takes parts of the current job until none is left. The job's description is read only after a
+  // part was taken: until that part is done, it cannot change.
+  bool take_parts() {
+    bool any = false;
+    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    while ((ticket & 0xFFFFFFFFU) > 0) {
+      if (ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
+                                        std::memory_order_acquire)) {
+        call_(context_, static_cast<std::uint32_t>(ticket) - 1);
+        done_.fetch_add(1, std::memory_order_release);
+        any = true;
+        ticket = ticket_.load(std::memory_order_acquire);
+      }
+    }
+    return any;
+  }
+
+  void work() {
+    omp_set_num_threads(1);  // what runs here starts no threads of its own
+    int idle = 0;
+    while (!stop_.load(std::memory_order_relaxed)) {
+      if (take_parts()) {
+        idle = 0;
+      } else if (++idle < spins_before_sleep) {
+        pause_briefly();
+      } else {
+        const std::uint32_t seen = wake_.load();
+        sleepers_.fetch_add(1, std::memory_order_seq_cst);
+        if ((ticket_.load(std::memory_order_seq_cst) & 0xFFFFFFFFU) == 0 && !stop_.load()) {
+          wake_.wait(seen);
+        }
+        sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+        idle = 0;
+      }
+    }
+  }
+
+  std::mutex mutex_;
+  std::vector<std::thread> workers_;
+  void (*call_)(const void*, std::uint32_t) = nullptr;
+  const void* context_ = nullptr;
+  alignas(64) std::atomic<std::uint64_t> ticket_{0};
+  alignas(64) std::atomic<std::uint32_t> done_{0};
+  alignas(64) std::atomic<std::uint32_t> wake_{0};
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> stop_{false};
+};
+
+#endif  // RECUR_HAS_OPENMP
+
+}  // namespace detail
+
+/// Calls f(first, last) on at most `threads` ranges that cover [0, count), sizes a multiple of `grain`
+/// except for the last. f must not throw.
 template <class F>
 void parallel_ranges(int threads, Index count, Index grain, F&& f) {
   const Index blocks = (count + grain - 1) / grain;
@@ -45,11 +178,17 @@ void parallel_ranges(int threads, Index count, Index grain, F&& f) {
     f(Index(0), count);
     return;
   }
+  const auto range = [&](Index part) {
+    f(std::min(count, blocks * part / parts * grain),
+      std::min(count, blocks * (part + 1) / parts * grain));
+  };
 #if RECUR_HAS_OPENMP
-#pragma omp parallel for num_threads(static_cast<int>(parts)) schedule(static, 1)
+  if (detail::Team::instance().run(threads, static_cast<std::uint32_t>(parts), range)) {
+    return;
+  }
 #endif
   for (Index part = 0; part < parts; ++part) {
-    f(std::min(count, blocks * part / parts * grain), std::min(count, blocks * (part + 1) / parts * grain));
+    range(part);
   }
 }
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
-// What a recurrent cell is: its equations for one hidden unit at one time step, forward and backward.
-// Everything else (products, layers, directions, lengths, BPTT, files) is the same for all cells and
-// is written once. A new cell is one header: see math/gru.hpp.
+// What a recurrent cell is: its equations for one hidden unit at one time step, forward and
+// backward. Everything else (products, layers, directions, lengths, BPTT, files) is the same for
+// all cells and is written once. A new cell is one header: see math/gru.hpp.
 //
 // Legend, for the whole library:
-//   T steps   B batch   I input_size   H hidden_size   L layers   D directions   G gates of the cell
-//   x input   h hidden state and output   c cell state   dy gradient of the loss by y
-//   prev: step t-1   next: step t
+//   T steps   B batch   I input_size   H hidden_size   L layers   D directions   G gates of the
+//   cell x input   h hidden state and output   c cell state   dy gradient of the loss by y prev:
+//   step t-1   next: step t
 //
-// The products give G·H sums a row, a = W_ih x + b_ih + W_hh h + b_hh, gate by gate. Gates whose two
-// halves are needed apart (n of the GRU) come last: `shared_gates` counts the ones before them. The
-// equations see one *slot* a gate, holding the whole sum for shared gates and the input half for the
-// others, followed by the recurrent halves of the others:
+// The products give G·H sums a row, a = W_ih x + b_ih + W_hh h + b_hh, gate by gate. Gates whose
+// two halves are needed apart (n of the GRU) come last: `shared_gates` counts the ones before them.
+// The equations see one *slot* a gate, holding the whole sum for shared gates and the input half
+// for the others, followed by the recurrent halves of the others:
 //   LSTM: i f g o          GRU: r z n (W_hn h + b_hn)          RNN: one
 #pragma once
 
@@ -40,10 +40,11 @@ using Slots = std::array<V, static_cast<std::size_t>(slot_count<E>)>;
 ///
 /// forward:  slots in: sums; out: what backward needs (activated gates). prev in, next out.
 /// backward: slots in: what forward left; out: gradients by the sums, slot by slot.
-///           d in: gradients by next.h and next.c; out: by prev.h and prev.c, leaving out the part of
-///           prev.h that comes through W_hh.
+///           d in: gradients by next.h and next.c; out: by prev.h and prev.c, leaving out the part
+///           of prev.h that comes through W_hh.
 template <class E>
-concept Equations = requires(const E& equations, Slots<E, double>& slots, UnitState<double>& state) {
+concept Equations = requires(const E& equations, Slots<E, double>& slots,
+                             UnitState<double>& state) {
   { E::name } -> std::convertible_to<const char*>;
   { E::can_project } -> std::convertible_to<bool>;
   { E::gates } -> std::convertible_to<int>;
@@ -51,6 +52,7 @@ concept Equations = requires(const E& equations, Slots<E, double>& slots, UnitSt
   { E::has_c } -> std::convertible_to<bool>;
   equations.forward(slots, std::as_const(state), state);
   equations.backward(slots, std::as_const(state), std::as_const(state), state);
-} && E::shared_gates <= E::gates;
+}
+&&E::shared_gates <= E::gates;
 
 }  // namespace recur::math

@@ -33,7 +33,8 @@ struct GRU {
   }
 
   template <class V>
-  void backward(Slots<GRU, V>& slots, const UnitState<V>& prev, const UnitState<V>& /*next*/, UnitState<V>& d) const {
+  void backward(Slots<GRU, V>& slots, const UnitState<V>& prev, const UnitState<V>& /*next*/,
+                UnitState<V>& d) const {
     const auto [r, z, n, hn] = slots;
     auto& [dr, dz, dn, dhn] = slots;
     dn = d.h * (V(1) - z) * d_tanh(n);

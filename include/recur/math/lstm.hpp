@@ -36,7 +36,8 @@ struct LSTM {
   }
 
   template <class V>
-  void backward(Slots<LSTM, V>& slots, const UnitState<V>& prev, const UnitState<V>& next, UnitState<V>& d) const {
+  void backward(Slots<LSTM, V>& slots, const UnitState<V>& prev, const UnitState<V>& next,
+                UnitState<V>& d) const {
     const auto [i, f, g, o] = slots;
     const V tanh_c = tanh(next.c);  // recomputed: cheaper than the memory to keep it
     const V dc = d.c + d.h * o * d_tanh(tanh_c);

@@ -31,7 +31,8 @@ struct RNN {
   }
 
   template <class V>
-  void backward(Slots<RNN, V>& slots, const UnitState<V>& /*prev*/, const UnitState<V>& next, UnitState<V>& d) const {
+  void backward(Slots<RNN, V>& slots, const UnitState<V>& /*prev*/, const UnitState<V>& next,
+                UnitState<V>& d) const {
     auto& [da] = slots;
     da = nonlinearity == Nonlinearity::tanh ? d.h * d_tanh(next.h) : d_relu(next.h, d.h);
     d.h = V(0);

@@ -19,11 +19,11 @@ struct BatchState {
 /// What forward keeps for backward.
 template <class Scalar>
 struct StepRecord {
-  RowMatrix<Scalar> x;           ///< (B × I)
-  BatchState<Scalar> prev;       ///< the state before
-  BatchState<Scalar> next;       ///< the state after
-  RowMatrix<Scalar> slots;       ///< (B × slots·H), see math/cell.hpp
-  RowMatrix<Scalar> unprojected; ///< (B × H), h' before W_hr
+  RowMatrix<Scalar> x;            ///< (B × I)
+  BatchState<Scalar> prev;        ///< the state before
+  BatchState<Scalar> next;        ///< the state after
+  RowMatrix<Scalar> slots;        ///< (B × slots·H), see math/cell.hpp
+  RowMatrix<Scalar> unprojected;  ///< (B × H), h' before W_hr
 };
 
 namespace detail {
@@ -45,7 +45,8 @@ Slots<E, Scalar> load_slots(const RowMatrix<Scalar>& slots, Index b, Index j, In
 }
 
 template <class E, class Scalar>
-void store_slots(const Slots<E, Scalar>& unit, RowMatrix<Scalar>& slots, Index b, Index j, Index hidden) {
+void store_slots(const Slots<E, Scalar>& unit, RowMatrix<Scalar>& slots, Index b, Index j,
+                 Index hidden) {
   for (Index k = 0; k < slot_count<E>; ++k) {
     slots(b, k * hidden + j) = unit[static_cast<std::size_t>(k)];
   }
@@ -55,8 +56,8 @@ void store_slots(const Slots<E, Scalar>& unit, RowMatrix<Scalar>& slots, Index b
 
 /// x (B × I), prev → everything about the step; `.next` is the new state.
 template <Equations E, class Scalar>
-StepRecord<Scalar> forward_step(const E& equations, const CellParameters<Scalar>& parameters, const RowMatrix<Scalar>& x,
-                                const BatchState<Scalar>& prev) {
+StepRecord<Scalar> forward_step(const E& equations, const CellParameters<Scalar>& parameters,
+                                const RowMatrix<Scalar>& x, const BatchState<Scalar>& prev) {
   const Index B = x.rows();
   const Index H = parameters.weight_hh.rows() / E::gates;
   const bool projected = parameters.weight_hr.size() > 0;
@@ -68,13 +69,15 @@ StepRecord<Scalar> forward_step(const E& equations, const CellParameters<Scalar>
     from_state.rowwise() += parameters.bias_hh.transpose();
   }
 
-  StepRecord<Scalar> record{x, prev, {}, RowMatrix<Scalar>(B, slot_count<E> * H), RowMatrix<Scalar>(B, H)};
+  StepRecord<Scalar> record{
+      x, prev, {}, RowMatrix<Scalar>(B, slot_count<E> * H), RowMatrix<Scalar>(B, H)};
   for (Index k = 0; k < E::gates; ++k) {
     detail::slot(record.slots, k, H) = detail::slot(from_input, k, H);
     if (k < E::shared_gates) {
       detail::slot(record.slots, k, H) += detail::slot(from_state, k, H);
     } else {
-      detail::slot(record.slots, k + E::gates - E::shared_gates, H) = detail::slot(from_state, k, H);
+      detail::slot(record.slots, k + E::gates - E::shared_gates, H) =
+          detail::slot(from_state, k, H);
     }
   }
 
@@ -150,7 +153,8 @@ StepGradients<Scalar> backward_step(const E& equations, const CellParameters<Sca
   const Index apart = (E::gates - E::shared_gates) * H;
   by_state.rightCols(apart) = d_slots.rightCols(apart);
 
-  StepGradients<Scalar> gradients{by_input * parameters.weight_ih, {by_state * parameters.weight_hh, d.c}};
+  StepGradients<Scalar> gradients{by_input * parameters.weight_ih,
+                                  {by_state * parameters.weight_hh, d.c}};
   if (!projected) {
     gradients.prev.h += d.h;
   }
