@@ -3,9 +3,12 @@
 #
 # Installs what is missing, builds the tests and runs them.
 #
-#   bash tests/run.sh [--sanitize] [arguments of ctest]     for example: -R LSTM, -L layers, -N
+#   bash tests/run.sh [--sanitize] [--with-torch] [arguments of ctest]
+#                                                           for example: -R LSTM, -L layers, -N
 #
 #   --sanitize       with AddressSanitizer and UndefinedBehaviorSanitizer, in a folder of its own
+#   --with-torch     also the tests that run PyTorch itself (label torch); installs Debian's where
+#                    neither /usr/bin/python3 nor python3 has one
 #   CXX              the compiler (each has a folder of its own)
 #   BUILD_DIR        the folder to build in, default build/tests
 #   RECUR_SANITIZE   other sanitizers than those of --sanitize
@@ -15,12 +18,14 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/tests/support/install.sh"
 
 sanitize=${RECUR_SANITIZE:-}
+torch=OFF
 arguments=()
 for argument in "$@"; do
   case $argument in
     --sanitize) sanitize=${sanitize:-address,undefined} ;;
+    --with-torch) torch=ON ;;
     -h | --help)
-      sed -n '4,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '4,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     *) arguments+=("$argument") ;;
@@ -29,6 +34,13 @@ done
 
 need_packages g++ cmake libeigen3-dev nlohmann-json3-dev libgtest-dev libcli11-dev zlib1g-dev \
   --optional ninja-build ccache
+
+has_torch() {
+  "$1" -c 'import numpy, torch' >/dev/null 2>&1
+}
+if [[ $torch == ON ]] && ! has_torch /usr/bin/python3 && ! has_torch python3; then
+  need_packages python3-torch
+fi
 
 folder=tests
 options=(-DCMAKE_BUILD_TYPE=Release)
@@ -47,7 +59,8 @@ if [[ ! -e $build/CMakeCache.txt ]] && command -v ninja >/dev/null; then
   options+=(-G Ninja)
 fi
 cmake -S "$root" -B "$build" "${options[@]}" -DRECUR_BUILD_TESTS=ON \
-  -DRECUR_BUILD_EXAMPLES=ON -DRECUR_BUILD_BENCH=OFF -DRECUR_REQUIRE_ALL=ON
+  -DRECUR_BUILD_EXAMPLES=ON -DRECUR_BUILD_BENCH=OFF -DRECUR_REQUIRE_ALL=ON \
+  -DRECUR_TEST_TORCH=$torch
 cmake --build "$build" --parallel "$(job_count)"
 
 cd "$build"

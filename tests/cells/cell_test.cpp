@@ -10,6 +10,7 @@
 #include "recur/cells/lstm_cell.hpp"
 #include "recur/cells/rnn_cell.hpp"
 #include "recur/math/step.hpp"
+
 #include "support/golden.hpp"
 #include "support/gradient_check.hpp"
 #include "support/minimal_gated_unit.hpp"
@@ -32,7 +33,8 @@ typename Cell::Options options_of(const GoldenCase& golden) {
   options.hidden_size = golden.number("hidden_size");
   options.bias = golden.flag("bias");
   if constexpr (requires { options.nonlinearity; }) {
-    options.nonlinearity = golden.is("nonlinearity", "relu") ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
+    options.nonlinearity =
+        golden.is("nonlinearity", "relu") ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
   }
   return options;
 }
@@ -76,9 +78,11 @@ void compare(const GoldenCase& golden) {
   Cell cell(options_of<Cell>(golden));
   recur::load_state_dict(cell, golden.file(), golden.path("parameter."));
   if (golden.batched()) {
-    compare_arrays(golden, cell, [&](const std::string& key) { return golden.matrix<Scalar>(key); });
+    compare_arrays(golden, cell,
+                   [&](const std::string& key) { return golden.matrix<Scalar>(key); });
   } else {
-    compare_arrays(golden, cell, [&](const std::string& key) { return golden.vector<Scalar>(key); });
+    compare_arrays(golden, cell,
+                   [&](const std::string& key) { return golden.vector<Scalar>(key); });
   }
 }
 
@@ -97,7 +101,8 @@ TEST_P(CellGolden, MatchesPyTorch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cells, CellGolden, testing::ValuesIn(recur::test::golden_cases("cells")), recur::test::golden_name);
+INSTANTIATE_TEST_SUITE_P(Cells, CellGolden, testing::ValuesIn(recur::test::golden_cases("cells")),
+                         recur::test::golden_name);
 
 // ---- gradients against finite differences ----
 
@@ -144,9 +149,13 @@ TEST(Cells, GradientsEqualFiniteDifferences) {
     check_gradients(gru);
     recur::RNNCell<double> tanh({.input_size = 3, .hidden_size = 4, .bias = bias});
     check_gradients(tanh);
-    recur::RNNCell<double> relu({.input_size = 3, .hidden_size = 4, .bias = bias, .nonlinearity = recur::Nonlinearity::relu});
+    recur::RNNCell<double> relu({.input_size = 3,
+                                 .hidden_size = 4,
+                                 .bias = bias,
+                                 .nonlinearity = recur::Nonlinearity::relu});
     check_gradients(relu, 1e-6, 1e-7);
-    recur::Cell<recur::test::MinimalGatedUnit, double> custom({.input_size = 3, .hidden_size = 4, .bias = bias});
+    recur::Cell<recur::test::MinimalGatedUnit, double> custom(
+        {.input_size = 3, .hidden_size = 4, .bias = bias});
     check_gradients(custom);
   }
 }
@@ -194,11 +203,13 @@ TEST(Cells, ColumnMajorAndVectorsEqualRowMajor) {
   recur::LSTMCell<double>::Tape column_tape;
   const auto next_columns = cell.forward(columns, {h_columns, c_columns}, column_tape);
   expect_same(RowMatrix<double>(next_columns.h.transpose()), next.h, "h");
-  const auto column_gradients = cell.backward(column_tape, recur::LSTMState<Eigen::MatrixXd>{h_columns, c_columns});
+  const auto column_gradients =
+      cell.backward(column_tape, recur::LSTMState<Eigen::MatrixXd>{h_columns, c_columns});
   expect_same(RowMatrix<double>(column_gradients.input.transpose()), gradients.input, "d_x");
 
   const Vector<double> vector = x.row(1).transpose();
-  const auto next_vector = cell.forward(vector, {Vector<double>(h.row(1).transpose()), Vector<double>(c.row(1).transpose())});
+  const auto next_vector = cell.forward(
+      vector, {Vector<double>(h.row(1).transpose()), Vector<double>(c.row(1).transpose())});
   expect_same(next_vector.c, Vector<double>(next.c.row(1).transpose()), "c");
 }
 
@@ -257,21 +268,30 @@ TEST(CellErrors, SayWhatPyTorchSays) {
   const recur::LSTMCell<float> cell({.input_size = 3, .hidden_size = 4});
   const RowMatrix<float> x(2, 3);
   const RowMatrix<float> good(2, 4);
-  EXPECT_ERROR(cell.forward(RowMatrix<float>(2, 5)), "input has inconsistent input_size: got 5 expected 3");
-  EXPECT_ERROR(cell.forward(x, {RowMatrix<float>(3, 4), good}), "Input batch size 2 doesn't match hidden0 batch size 3");
-  EXPECT_ERROR(cell.forward(x, {good, RowMatrix<float>(3, 4)}), "Input batch size 2 doesn't match hidden1 batch size 3");
-  EXPECT_ERROR(cell.forward(x, {RowMatrix<float>(2, 5), good}), "hidden0 has inconsistent hidden_size: got 5, expected 4");
-  EXPECT_ERROR(cell.forward(x, {good, RowMatrix<float>(2, 5)}), "hidden1 has inconsistent hidden_size: got 5, expected 4");
-  EXPECT_ERROR(cell.forward(Vector<float>(4)), "input has inconsistent input_size: got 4 expected 3");
+  EXPECT_ERROR(cell.forward(RowMatrix<float>(2, 5)),
+               "input has inconsistent input_size: got 5 expected 3");
+  EXPECT_ERROR(cell.forward(x, {RowMatrix<float>(3, 4), good}),
+               "Input batch size 2 doesn't match hidden0 batch size 3");
+  EXPECT_ERROR(cell.forward(x, {good, RowMatrix<float>(3, 4)}),
+               "Input batch size 2 doesn't match hidden1 batch size 3");
+  EXPECT_ERROR(cell.forward(x, {RowMatrix<float>(2, 5), good}),
+               "hidden0 has inconsistent hidden_size: got 5, expected 4");
+  EXPECT_ERROR(cell.forward(x, {good, RowMatrix<float>(2, 5)}),
+               "hidden1 has inconsistent hidden_size: got 5, expected 4");
+  EXPECT_ERROR(cell.forward(Vector<float>(4)),
+               "input has inconsistent input_size: got 4 expected 3");
 }
 
 TEST(CellErrors, Backward) {
   const recur::LSTMCell<float> cell({.input_size = 3, .hidden_size = 4});
   recur::LSTMCell<float>::Tape tape;
-  EXPECT_ERROR(cell.backward(tape, {RowMatrix<float>(2, 4), {}}), "call forward with this tape first");
+  EXPECT_ERROR(cell.backward(tape, {RowMatrix<float>(2, 4), {}}),
+               "call forward with this tape first");
   cell.forward(RowMatrix<float>::Zero(2, 3).eval(), {}, tape);
-  EXPECT_ERROR(cell.backward(tape, {RowMatrix<float>(3, 4), {}}), "doesn't match hidden0 batch size 3");
-  EXPECT_ERROR(cell.backward(tape, {{}, RowMatrix<float>(2, 3)}), "hidden1 has inconsistent hidden_size: got 3, expected 4");
+  EXPECT_ERROR(cell.backward(tape, {RowMatrix<float>(3, 4), {}}),
+               "doesn't match hidden0 batch size 3");
+  EXPECT_ERROR(cell.backward(tape, {{}, RowMatrix<float>(2, 3)}),
+               "hidden1 has inconsistent hidden_size: got 3, expected 4");
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "recur/cells/gru_cell.hpp"
 #include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
+
 #include "support/compare.hpp"
 #include "support/golden.hpp"
 #include "support/temporary_folder.hpp"
@@ -37,12 +38,20 @@ struct Model {
 
   explicit Model(std::uint64_t seed) : Model(recur::Generator(seed)) {}
 
-  static auto members(auto& self) { return recur::members("encoder", self.encoder, "decoder", self.decoder); }
+  static auto members(auto& self) {
+    return recur::members("encoder", self.encoder, "decoder", self.decoder);
+  }
 
  private:
   explicit Model(recur::Generator generator)
-      : encoder({.input_size = 3, .hidden_size = 4, .num_layers = 2, .batch_first = true, .bidirectional = true}, generator),
-        decoder({.input_size = 8, .hidden_size = 5, .bias = false, .batch_first = true}, generator) {}
+      : encoder({.input_size = 3,
+                 .hidden_size = 4,
+                 .num_layers = 2,
+                 .batch_first = true,
+                 .bidirectional = true},
+                generator),
+        decoder({.input_size = 8, .hidden_size = 5, .bias = false, .batch_first = true},
+                generator) {}
 };
 
 std::vector<double> all_parameters(const auto& model) {
@@ -65,7 +74,8 @@ struct Entry {
 std::vector<Entry> entries_of(const auto& model) {
   std::vector<Entry> entries;
   recur::for_each_parameter(model, [&](const std::string& name, const auto& array) {
-    entries.push_back({name, recur::detail::parameter_shape(array), {array.data(), array.data() + array.size()}});
+    entries.push_back(
+        {name, recur::detail::parameter_shape(array), {array.data(), array.data() + array.size()}});
   });
   return entries;
 }
@@ -79,7 +89,8 @@ SafetensorsFile file_of(const std::vector<Entry>& entries) {
 }
 
 // The same file with the dtype of one tensor exchanged for another of the same size.
-SafetensorsFile with_dtype(const std::vector<Entry>& entries, const std::string& name, const std::string& dtype) {
+SafetensorsFile with_dtype(const std::vector<Entry>& entries, const std::string& name,
+                           const std::string& dtype) {
   SafetensorsWriter writer;
   for (const Entry& entry : entries) {
     writer.add(entry.name, entry.shape, entry.values.data());
@@ -94,24 +105,29 @@ SafetensorsFile with_dtype(const std::vector<Entry>& entries, const std::string&
 TEST(StateDict, RoundTripOfAModule) {
   const TemporaryFolder folder;
   recur::Generator generator(1);
-  const recur::LSTM<double> saved({.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 2}, generator);
+  const recur::LSTM<double> saved(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 2}, generator);
   recur::save_state_dict(saved, folder / "lstm.safetensors");
 
   const auto file = SafetensorsFile::load(folder / "lstm.safetensors");
-  EXPECT_EQ(file.names(), (std::vector<std::string>{"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "weight_hr_l0",
-                                                    "weight_ih_l1", "weight_hh_l1", "bias_ih_l1", "bias_hh_l1", "weight_hr_l1"}));
+  EXPECT_EQ(file.names(),
+            (std::vector<std::string>{"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0",
+                                      "weight_hr_l0", "weight_ih_l1", "weight_hh_l1", "bias_ih_l1",
+                                      "bias_hh_l1", "weight_hr_l1"}));
   EXPECT_EQ(file.metadata().at("format"), "pt");
   EXPECT_EQ(file.tensor("weight_ih_l0").shape, (std::vector<Index>{20, 3}));
   EXPECT_EQ(file.tensor("bias_ih_l0").shape, (std::vector<Index>{20}));
 
-  recur::LSTM<double> loaded({.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 2}, generator);
+  recur::LSTM<double> loaded({.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 2},
+                             generator);
   EXPECT_NE(all_parameters(loaded), all_parameters(saved));
   recur::load_state_dict(loaded, folder / "lstm.safetensors");
   EXPECT_EQ(all_parameters(loaded), all_parameters(saved));
 
   recur::Tensor3<double> x(4, 2, 3);
   x.rows().setRandom();
-  recur::test::expect_same(loaded.forward(x).output, saved.forward(x).output, "output");  // packed copies are new, too
+  recur::test::expect_same(loaded.forward(x).output, saved.forward(x).output,
+                           "output");  // packed copies are new, too
 }
 
 TEST(StateDict, MatricesOfOneColumnKeepTwoDimensions) {
@@ -139,14 +155,16 @@ TEST(StateDict, RoundTripOfACompositeWithPrefix) {
 TEST(StateDict, PrefixTakesOnlyItsOwnNames) {
   const Model<float> saved(1);
   std::vector<Entry> entries = entries_of(saved);
-  entries.push_back({"decoder2.weight_ih_l0", {1}, {0.0F}});  // begins alike, is not below `decoder`
+  entries.push_back(
+      {"decoder2.weight_ih_l0", {1}, {0.0F}});  // begins alike, is not below `decoder`
   entries.push_back({"other", {1}, {0.0F}});
   Model<float> loaded(2);
   recur::load_state_dict(loaded.decoder, file_of(entries), "decoder");
   EXPECT_EQ(all_parameters(loaded.decoder), all_parameters(saved.decoder));
 
   entries.push_back({"decoder.weight_ih_l1", {1}, {0.0F}});
-  EXPECT_ERROR(recur::load_state_dict(loaded.decoder, file_of(entries), "decoder."), R"("decoder.weight_ih_l1" (1,))");
+  EXPECT_ERROR(recur::load_state_dict(loaded.decoder, file_of(entries), "decoder."),
+               R"("decoder.weight_ih_l1" (1,))");
 }
 
 TEST(StateDict, ConvertsBetweenFloatAndDouble) {
@@ -160,7 +178,7 @@ TEST(StateDict, OneErrorListsEverything) {
   Model<float> model(1);
   const std::vector<double> before = all_parameters(model);
   std::vector<Entry> entries = entries_of(Model<float>(2));
-  entries.erase(entries.begin());                             // encoder.weight_ih_l0
+  entries.erase(entries.begin());  // encoder.weight_ih_l0
   entries.push_back({"decoder.weight_ih_l7", {1, 2}, {1, 2}});
   entries.push_back({"encoder.extra", {}, {1}});
   for (Entry& entry : entries) {
@@ -192,14 +210,17 @@ TEST(StateDict, EveryFaultAloneLeavesTheModelUntouched) {
   for (std::size_t k = 0; k < good.size(); ++k) {
     std::vector<Entry> entries = good;
     entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(k));
-    EXPECT_ERROR(recur::load_state_dict(model, file_of(entries)), "Missing key(s) in state_dict:\n    \"" + good[k].name + '"');
+    EXPECT_ERROR(recur::load_state_dict(model, file_of(entries)),
+                 "Missing key(s) in state_dict:\n    \"" + good[k].name + '"');
     entries = good;
     entries[k].name += "_";
     EXPECT_ERROR(recur::load_state_dict(model, file_of(entries)), '"' + good[k].name + "_\"");
     entries = good;
     entries[k].shape.push_back(1);
-    EXPECT_ERROR(recur::load_state_dict(model, file_of(entries)), "size mismatch for \"" + good[k].name + '"');
-    EXPECT_ERROR(recur::load_state_dict(model, with_dtype(good, good[k].name, "U32")), "type mismatch for \"" + good[k].name + '"');
+    EXPECT_ERROR(recur::load_state_dict(model, file_of(entries)),
+                 "size mismatch for \"" + good[k].name + '"');
+    EXPECT_ERROR(recur::load_state_dict(model, with_dtype(good, good[k].name, "U32")),
+                 "type mismatch for \"" + good[k].name + '"');
   }
   EXPECT_EQ(all_parameters(model), before);
   recur::load_state_dict(model, file_of(good));
@@ -208,8 +229,10 @@ TEST(StateDict, EveryFaultAloneLeavesTheModelUntouched) {
 
 TEST(StateDict, MissingFile) {
   Model<float> model(1);
-  EXPECT_ERROR(recur::load_state_dict(model, "/nowhere/model.safetensors"), "/nowhere/model.safetensors: cannot be opened");
-  EXPECT_ERROR(recur::save_state_dict(model, "/nowhere/model.safetensors"), "/nowhere/model.safetensors: cannot be written");
+  EXPECT_ERROR(recur::load_state_dict(model, "/nowhere/model.safetensors"),
+               "/nowhere/model.safetensors: cannot be opened");
+  EXPECT_ERROR(recur::save_state_dict(model, "/nowhere/model.safetensors"),
+               "/nowhere/model.safetensors: cannot be written");
 }
 
 // A file that PyTorch wrote gives PyTorch's output.
@@ -255,9 +278,10 @@ TEST(StateDict, SavedFileLoadsInPyTorch) {
   constexpr int not_installed = 77;
   for (const char* python : {"python3", "/usr/bin/python3"}) {
     const auto log = folder / "log";
-    const std::string command = std::string(python) + " -B '" + golden_path("check_roundtrip.py") + "' '" +
-                                (folder / "model.safetensors").string() + "' '" +
-                                (folder / "model_io.safetensors").string() + "' > '" + log.string() + "' 2>&1";
+    const std::string command = std::string(python) + " -B '" + golden_path("check_roundtrip.py") +
+                                "' '" + (folder / "model.safetensors").string() + "' '" +
+                                (folder / "model_io.safetensors").string() + "' > '" +
+                                log.string() + "' 2>&1";
     const int status = std::system(command.c_str());
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     if (code == not_installed || code == 127) {  // 127: no such program

@@ -45,7 +45,8 @@ struct Product {
     const Index K = a.cols();
     const Index N = b.cols();
     gemm<Scalar>(last - first, N, K, {a.data() + first * K, K, 1}, rows_of(b.data(), N),
-                 {to.data() + first * (N + gap), N + gap}, start, start == Start::bias ? bias.data() : nullptr);
+                 {to.data() + first * (N + gap), N + gap}, start,
+                 start == Start::bias ? bias.data() : nullptr);
   }
 };
 
@@ -57,7 +58,9 @@ void check_product(Index M, Index N, Index K) {
     p.multiply(start, 0, M, actual);
     for (Index m = 0; m < M; ++m) {
       for (Index n = 0; n < N; ++n) {
-        long double sum = start == Start::zero ? 0 : start == Start::bias ? p.bias(0, n) : p.c(m, n);
+        long double sum = start == Start::zero   ? 0
+                          : start == Start::bias ? p.bias(0, n)
+                                                 : p.c(m, n);
         long double magnitude = std::abs(sum) + 1;
         for (Index k = 0; k < K; ++k) {
           const long double product = static_cast<long double>(p.a(m, k)) * p.b(k, n);
@@ -65,12 +68,16 @@ void check_product(Index M, Index N, Index K) {
           magnitude += std::abs(product);
         }
         // Each of the K + 1 roundings is within half an epsilon of the sum so far.
-        const long double bound = magnitude * static_cast<long double>(std::numeric_limits<Scalar>::epsilon()) * (K + 2) / 2;
+        const long double bound = magnitude *
+                                  static_cast<long double>(std::numeric_limits<Scalar>::epsilon()) *
+                                  (K + 2) / 2;
         ASSERT_LE(std::abs(static_cast<long double>(actual(m, n)) - sum), bound)
-            << "(" << m << ", " << n << ") of M " << M << ", N " << N << ", K " << K << ", start " << static_cast<int>(start);
+            << "(" << m << ", " << n << ") of M " << M << ", N " << N << ", K " << K << ", start "
+            << static_cast<int>(start);
       }
       for (Index n = N; n < N + gap; ++n) {
-        ASSERT_EQ(actual(m, n), p.c(m, n)) << "behind row " << m << " of M " << M << ", N " << N << ", K " << K;
+        ASSERT_EQ(actual(m, n), p.c(m, n))
+            << "behind row " << m << " of M " << M << ", N " << N << ", K " << K;
       }
     }
   }
@@ -153,7 +160,8 @@ void check_columns_apart() {
   gemm<Scalar>(5, N, K, {p.a.data(), K, 1}, rows_of(p.b.data(), N), {whole.data(), N}, Start::zero);
   for (Index n = 0; n < N; ++n) {
     RowMatrix<Scalar> column(5, 1);
-    gemm<Scalar>(5, 1, K, {p.a.data(), K, 1}, rows_of(p.b.data() + n, N), {column.data(), 1}, Start::zero);
+    gemm<Scalar>(5, 1, K, {p.a.data(), K, 1}, rows_of(p.b.data() + n, N), {column.data(), 1},
+                 Start::zero);
     ASSERT_TRUE(column == whole.col(n)) << "column " << n;
   }
 }

@@ -6,6 +6,7 @@
 #include "recur/math/gru.hpp"
 #include "recur/math/lstm.hpp"
 #include "recur/math/rnn.hpp"
+
 #include "support/random.hpp"
 
 namespace {
@@ -58,7 +59,8 @@ TEST(PackedMatrix, ProductsEqualThoseOfTheMatrix) {
     PackedMatrix<double> packed;
     packed.assign(w, 0, N);
     RowMatrix<double> y(5, N);
-    recur::kernels::gemm<double>(5, N, 9, {x.data(), 9, 1}, packed.operand(), {y.data(), N}, recur::kernels::Start::zero);
+    recur::kernels::gemm<double>(5, N, 9, {x.data(), 9, 1}, packed.operand(), {y.data(), N},
+                                 recur::kernels::Start::zero);
     EXPECT_LT((y - x * w.transpose()).cwiseAbs().maxCoeff(), 1e-13);
   }
 }

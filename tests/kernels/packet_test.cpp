@@ -21,7 +21,8 @@ using recur::kernels::Vec;
 template <class Scalar, int Width>
 std::array<Scalar, Width> numbers(int first) {
   const Scalar infinity = std::numeric_limits<Scalar>::infinity();
-  const Scalar values[] = {Scalar(1.5), Scalar(-2.25), Scalar(0), Scalar(-0.0), Scalar(1e-20), Scalar(-3e10), infinity, -infinity, Scalar(7)};
+  const Scalar values[] = {Scalar(1.5),   Scalar(-2.25), Scalar(0), Scalar(-0.0), Scalar(1e-20),
+                           Scalar(-3e10), infinity,      -infinity, Scalar(7)};
   std::array<Scalar, Width> lanes{};
   for (int k = 0; k < Width; ++k) {
     lanes[static_cast<std::size_t>(k)] = values[(first + k) % 9];
@@ -56,13 +57,22 @@ void check_lanes() {
           expect_equal(lanes[k], static_cast<Scalar>(expected(a[k], b[k])), what);
         }
       };
-      check(va + vb, [](Scalar x, Scalar y) { return x + y; }, "+");
-      check(va - vb, [](Scalar x, Scalar y) { return x - y; }, "-");
-      check(va * vb, [](Scalar x, Scalar y) { return x * y; }, "*");
-      check(va / vb, [](Scalar x, Scalar y) { return x / y; }, "/");
-      check(abs(va), [](Scalar x, Scalar) { return std::abs(x); }, "abs");
-      check(where_positive(va, vb), [](Scalar x, Scalar y) { return x > 0 ? y : Scalar(0); }, "where_positive");
-      check(with_sign_of(abs(vb), va), [](Scalar x, Scalar y) { return std::copysign(y, x); }, "with_sign_of");
+      check(
+          va + vb, [](Scalar x, Scalar y) { return x + y; }, "+");
+      check(
+          va - vb, [](Scalar x, Scalar y) { return x - y; }, "-");
+      check(
+          va * vb, [](Scalar x, Scalar y) { return x * y; }, "*");
+      check(
+          va / vb, [](Scalar x, Scalar y) { return x / y; }, "/");
+      check(
+          abs(va), [](Scalar x, Scalar) { return std::abs(x); }, "abs");
+      check(
+          where_positive(va, vb), [](Scalar x, Scalar y) { return x > 0 ? y : Scalar(0); },
+          "where_positive");
+      check(
+          with_sign_of(abs(vb), va), [](Scalar x, Scalar y) { return std::copysign(y, x); },
+          "with_sign_of");
     }
   }
 
@@ -155,7 +165,8 @@ void check_width() {
   check_nan<Scalar, Width>();
   check_parts<Scalar, Width>();
   check_unaligned<Scalar, Width>();
-  EXPECT_EQ((one_rounding_shows<Scalar, Width>()), (one_rounding_shows<Scalar, native_width<Scalar>>()));
+  EXPECT_EQ((one_rounding_shows<Scalar, Width>()),
+            (one_rounding_shows<Scalar, native_width<Scalar>>()));
   if constexpr (Width > smallest_width<Scalar>) {
     check_width<Scalar, Width / 2>();
   } else if constexpr (Width > 1) {

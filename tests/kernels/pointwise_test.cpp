@@ -12,6 +12,7 @@
 #include "recur/math/gru.hpp"
 #include "recur/math/lstm.hpp"
 #include "recur/math/rnn.hpp"
+
 #include "support/minimal_gated_unit.hpp"
 #include "support/random.hpp"
 
@@ -44,7 +45,9 @@ struct Arrays {
     }
   }
 
-  static SlotRows<Scalar> slot_rows(RowMatrix<Scalar>& array) { return {array.data(), array.cols()}; }
+  static SlotRows<Scalar> slot_rows(RowMatrix<Scalar>& array) {
+    return {array.data(), array.cols()};
+  }
   static StateRows<Scalar> state_rows(RowMatrix<Scalar>& h, RowMatrix<Scalar>& c) {
     return {h.data(), h.cols(), E::has_c ? c.data() : nullptr, E::has_c ? c.cols() : 0};
   }
@@ -56,12 +59,14 @@ struct Arrays {
     }
     return unit;
   }
-  void set_slots(const math::Slots<E, Scalar>& unit, RowMatrix<Scalar>& array, Index b, Index j) const {
+  void set_slots(const math::Slots<E, Scalar>& unit, RowMatrix<Scalar>& array, Index b,
+                 Index j) const {
     for (std::size_t k = 0; k < unit.size(); ++k) {
       array(b, static_cast<Index>(k) * hidden + j) = unit[k];
     }
   }
-  static void set_state(const math::UnitState<Scalar>& unit, RowMatrix<Scalar>& h, RowMatrix<Scalar>& c, Index b, Index j) {
+  static void set_state(const math::UnitState<Scalar>& unit, RowMatrix<Scalar>& h,
+                        RowMatrix<Scalar>& c, Index b, Index j) {
     h(b, j) = unit.h;
     if constexpr (E::has_c) {
       c(b, j) = unit.c;
@@ -71,10 +76,12 @@ struct Arrays {
 
 // Everything, the gaps included: what lies between the rows is as it was.
 template <class Scalar>
-void expect_equal(const RowMatrix<Scalar>& actual, const RowMatrix<Scalar>& expected, const char* what) {
+void expect_equal(const RowMatrix<Scalar>& actual, const RowMatrix<Scalar>& expected,
+                  const char* what) {
   const double tolerance = std::is_same_v<Scalar, float> ? 2e-6 : 1e-14;
   ASSERT_LE(static_cast<double>((actual - expected).cwiseAbs().maxCoeff()), tolerance) << what;
-  ASSERT_TRUE(actual.rightCols(gap) == expected.rightCols(gap)) << what << ": written between the rows";
+  ASSERT_TRUE(actual.rightCols(gap) == expected.rightCols(gap))
+      << what << ": written between the rows";
 }
 
 template <class Scalar, class E>
@@ -89,9 +96,12 @@ void check_size(const E& equations, Index hidden, bool with_h) {
     expected.prev_h.setZero();
   }
 
-  recur::kernels::pointwise_forward<E, Scalar>(equations, rows, hidden, actual.slot_rows(actual.slots), prev,
+  recur::kernels::pointwise_forward<E, Scalar>(equations, rows, hidden,
+                                               actual.slot_rows(actual.slots), prev,
                                                actual.state_rows(actual.next_h, actual.next_c));
-  const auto prev_of = [&](Index b, Index j) { return math::UnitState<Scalar>{expected.prev_h(b, j), expected.prev_c(b, j)}; };
+  const auto prev_of = [&](Index b, Index j) {
+    return math::UnitState<Scalar>{expected.prev_h(b, j), expected.prev_c(b, j)};
+  };
   for (Index b = 0; b < rows; ++b) {
     for (Index j = 0; j < hidden; ++j) {
       auto unit = expected.unit_slots(expected.slots, b, j);
@@ -109,14 +119,16 @@ void check_size(const E& equations, Index hidden, bool with_h) {
   actual.next_h = expected.next_h;
   actual.next_c = expected.next_c;
   const RowMatrix<Scalar> slots_before = actual.slots;
-  recur::kernels::pointwise_backward<E, Scalar>(equations, rows, hidden, actual.slot_rows(actual.slots), prev,
-                                                actual.state_rows(actual.next_h, actual.next_c),
-                                                actual.slot_rows(actual.d_slots), actual.state_rows(actual.d_h, actual.d_c));
+  recur::kernels::pointwise_backward<E, Scalar>(
+      equations, rows, hidden, actual.slot_rows(actual.slots), prev,
+      actual.state_rows(actual.next_h, actual.next_c), actual.slot_rows(actual.d_slots),
+      actual.state_rows(actual.d_h, actual.d_c));
   for (Index b = 0; b < rows; ++b) {
     for (Index j = 0; j < hidden; ++j) {
       auto unit = expected.unit_slots(expected.slots, b, j);
       math::UnitState<Scalar> d{expected.d_h(b, j), expected.d_c(b, j)};
-      equations.backward(unit, prev_of(b, j), math::UnitState<Scalar>{expected.next_h(b, j), expected.next_c(b, j)}, d);
+      equations.backward(unit, prev_of(b, j),
+                         math::UnitState<Scalar>{expected.next_h(b, j), expected.next_c(b, j)}, d);
       expected.set_slots(unit, expected.d_slots, b, j);
       expected.set_state(d, expected.d_h, expected.d_c, b, j);
     }
@@ -147,12 +159,13 @@ TEST(Pointwise, DoubleOfEverySize) { check_all<double>(); }
 TEST(Pointwise, NextCMayBePrevC) {
   Arrays<math::LSTM, double> apart(19);
   Arrays<math::LSTM, double> in_place(19);
-  recur::kernels::pointwise_forward<math::LSTM, double>(math::LSTM(), rows, 19, apart.slot_rows(apart.slots),
-                                                        apart.state_rows(apart.prev_h, apart.prev_c),
-                                                        apart.state_rows(apart.next_h, apart.next_c));
-  recur::kernels::pointwise_forward<math::LSTM, double>(math::LSTM(), rows, 19, in_place.slot_rows(in_place.slots),
-                                                        in_place.state_rows(in_place.prev_h, in_place.prev_c),
-                                                        in_place.state_rows(in_place.next_h, in_place.prev_c));
+  recur::kernels::pointwise_forward<math::LSTM, double>(
+      math::LSTM(), rows, 19, apart.slot_rows(apart.slots),
+      apart.state_rows(apart.prev_h, apart.prev_c), apart.state_rows(apart.next_h, apart.next_c));
+  recur::kernels::pointwise_forward<math::LSTM, double>(
+      math::LSTM(), rows, 19, in_place.slot_rows(in_place.slots),
+      in_place.state_rows(in_place.prev_h, in_place.prev_c),
+      in_place.state_rows(in_place.next_h, in_place.prev_c));
   EXPECT_TRUE(in_place.prev_c.leftCols(19) == apart.next_c.leftCols(19));
   EXPECT_TRUE(in_place.next_h == apart.next_h);
 }
@@ -164,9 +177,9 @@ void check_places() {
   Arrays<math::LSTM, Scalar> whole(hidden);
   Arrays<math::LSTM, Scalar> same(hidden);
   const math::LSTM lstm;
-  recur::kernels::pointwise_forward<math::LSTM, Scalar>(lstm, 1, hidden, whole.slot_rows(whole.slots),
-                                                        whole.state_rows(whole.prev_h, whole.prev_c),
-                                                        whole.state_rows(whole.next_h, whole.next_c));
+  recur::kernels::pointwise_forward<math::LSTM, Scalar>(
+      lstm, 1, hidden, whole.slot_rows(whole.slots), whole.state_rows(whole.prev_h, whole.prev_c),
+      whole.state_rows(whole.next_h, whole.next_c));
   for (Index j = 0; j < hidden; ++j) {  // as one unit of its own
     RowMatrix<Scalar> slots(1, 4);
     for (Index k = 0; k < 4; ++k) {
@@ -176,8 +189,8 @@ void check_places() {
     RowMatrix<Scalar> c(1, 1);
     h(0, 0) = same.prev_h(0, j);
     c(0, 0) = same.prev_c(0, j);
-    recur::kernels::pointwise_forward<math::LSTM, Scalar>(lstm, 1, 1, {slots.data(), 4}, {h.data(), 1, c.data(), 1},
-                                                          {h.data(), 1, c.data(), 1});
+    recur::kernels::pointwise_forward<math::LSTM, Scalar>(
+        lstm, 1, 1, {slots.data(), 4}, {h.data(), 1, c.data(), 1}, {h.data(), 1, c.data(), 1});
     ASSERT_EQ(h(0, 0), whole.next_h(0, j)) << j;
     ASSERT_EQ(c(0, 0), whole.next_c(0, j)) << j;
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // backward of every layer type and option against finite differences of forward, in double.
+#include "support/gradient_check.hpp"
+
 #include <string>
 #include <vector>
 
@@ -9,7 +11,6 @@
 #include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
-#include "support/gradient_check.hpp"
 
 namespace {
 
@@ -29,18 +30,20 @@ struct Case {
 std::string name_of(const Case& c) {
   const char* const kinds[] = {"LSTM", "LSTMProjected", "GRU", "RNNTanh", "RNNRelu"};
   return std::string(kinds[static_cast<int>(c.kind)]) + "_" + std::to_string(c.layers) + "Layers" +
-         (c.bidirectional ? "_Bidirectional" : "") + (c.bias ? "" : "_NoBias") + (c.batch_first ? "_BatchFirst" : "") +
-         (c.state ? "_State" : "");
+         (c.bidirectional ? "_Bidirectional" : "") + (c.bias ? "" : "_NoBias") +
+         (c.batch_first ? "_BatchFirst" : "") + (c.state ? "_State" : "");
 }
 
 void PrintTo(const Case& c, std::ostream* stream) { *stream << name_of(c); }
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
-  for (const Kind kind : {Kind::lstm, Kind::projected_lstm, Kind::gru, Kind::rnn_tanh, Kind::rnn_relu}) {
+  for (const Kind kind :
+       {Kind::lstm, Kind::projected_lstm, Kind::gru, Kind::rnn_tanh, Kind::rnn_relu}) {
     for (const Index layers : {1, 2}) {
       for (int bits = 0; bits < 16; ++bits) {
-        cases.push_back({kind, layers, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0});
+        cases.push_back(
+            {kind, layers, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0});
       }
     }
     cases.push_back({kind, 3, true, true, false, true});
@@ -59,7 +62,8 @@ typename Layer::Options options_of(const Case& c) {
   options.bidirectional = c.bidirectional;
   options.proj_size = c.kind == Kind::projected_lstm ? 2 : 0;
   if constexpr (requires { options.nonlinearity; }) {
-    options.nonlinearity = c.kind == Kind::rnn_relu ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
+    options.nonlinearity =
+        c.kind == Kind::rnn_relu ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
   }
   return options;
 }
@@ -69,7 +73,8 @@ void check(const Case& c) {
   Layer layer(options_of<Layer>(c));
   // relu: steps so small that none crosses its kink, at the cost of digits.
   const bool kinks = c.kind == Kind::rnn_relu;
-  recur::test::check_layer_gradients(layer, 3, 2, c.state, kinks ? 1e-6 : 1e-3, kinks ? 1e-7 : 1e-9);
+  recur::test::check_layer_gradients(layer, 3, 2, c.state, kinks ? 1e-6 : 1e-3,
+                                     kinks ? 1e-7 : 1e-9);
 }
 
 class GradientCheck : public testing::TestWithParam<Case> {};
@@ -86,13 +91,17 @@ TEST_P(GradientCheck, EqualsFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layers, GradientCheck, testing::ValuesIn(all_cases()),
-                         [](const testing::TestParamInfo<Case>& tested) { return name_of(tested.param); });
+                         [](const testing::TestParamInfo<Case>& tested) {
+                           return name_of(tested.param);
+                         });
 
 // One time step and one sequence: first and last step are the same.
 TEST(GradientCheckSmall, OneStepOneSequence) {
-  recur::LSTM<double> lstm({.input_size = 1, .hidden_size = 1, .num_layers = 2, .bidirectional = true});
+  recur::LSTM<double> lstm(
+      {.input_size = 1, .hidden_size = 1, .num_layers = 2, .bidirectional = true});
   recur::test::check_layer_gradients(lstm, 1, 1, true);
-  recur::GRU<double> gru({.input_size = 1, .hidden_size = 1, .num_layers = 2, .bidirectional = true});
+  recur::GRU<double> gru(
+      {.input_size = 1, .hidden_size = 1, .num_layers = 2, .bidirectional = true});
   recur::test::check_layer_gradients(gru, 1, 1, true);
 }
 

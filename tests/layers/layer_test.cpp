@@ -11,6 +11,7 @@
 #include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
+
 #include "support/compare_with_reference.hpp"
 
 namespace {
@@ -29,7 +30,8 @@ TEST(Layer, EqualsReferenceAtEverySizeAroundARegister) {
     recur::RNN<double> rnn({.input_size = 3, .hidden_size = hidden, .bidirectional = true});
     expect_equals_reference(math::RNN(), rnn, 3, 2, 1e-12);
     if (hidden > 1) {
-      recur::LSTM<double> projected({.input_size = 3, .hidden_size = hidden, .proj_size = (hidden + 1) / 2});
+      recur::LSTM<double> projected(
+          {.input_size = 3, .hidden_size = hidden, .proj_size = (hidden + 1) / 2});
       expect_equals_reference(math::LSTM(), projected, 3, 2, 1e-12);
     }
   }
@@ -48,9 +50,11 @@ TEST(Layer, EqualsReferenceAtEveryBatchSizeAroundATile) {
 TEST(Layer, FloatEqualsReference) {
   for (const Index hidden : {7, 16, 31, 33, 64, 67}) {
     SCOPED_TRACE(hidden);
-    recur::LSTM<float> lstm({.input_size = 20, .hidden_size = hidden, .num_layers = 2, .bidirectional = true});
+    recur::LSTM<float> lstm(
+        {.input_size = 20, .hidden_size = hidden, .num_layers = 2, .bidirectional = true});
     expect_equals_reference(math::LSTM(), lstm, 4, 7, 1e-5);
-    recur::GRU<float> gru({.input_size = 20, .hidden_size = hidden, .num_layers = 2, .bidirectional = true});
+    recur::GRU<float> gru(
+        {.input_size = 20, .hidden_size = hidden, .num_layers = 2, .bidirectional = true});
     expect_equals_reference(math::GRU(), gru, 4, 7, 1e-5);
   }
 }
@@ -60,23 +64,28 @@ TEST(Layer, EqualsReferenceOverSeveralChunks) {
   const Index batch = 16;
   const Index steps = 45;
   const Index hidden = 48;
-  const recur::Schedule schedule{steps, batch, {}, {}, {}};
+  recur::Schedule schedule;
+  schedule.assign(steps, batch);
   ASSERT_LT(recur::layers::chunk_steps<double>(schedule, 4 * hidden) * 2, steps);
 
   recur::LSTM<double> lstm({.input_size = 4, .hidden_size = hidden, .bidirectional = true});
   expect_equals_reference(math::LSTM(), lstm, steps, batch, 1e-11);
-  recur::LSTM<double> projected({.input_size = 4, .hidden_size = hidden, .bidirectional = true, .proj_size = 10});
+  recur::LSTM<double> projected(
+      {.input_size = 4, .hidden_size = hidden, .bidirectional = true, .proj_size = 10});
   expect_equals_reference(math::LSTM(), projected, steps, batch, 1e-11);
   recur::GRU<double> gru({.input_size = 4, .hidden_size = hidden, .num_layers = 2});
   expect_equals_reference(math::GRU(), gru, steps, batch, 1e-11);
 }
 
 TEST(Layer, ChunksHoldAtLeastOneStep) {
-  const recur::Schedule huge{10, 100000, {}, {}, {}};
+  recur::Schedule huge;
+  huge.assign(10, 100000);
   EXPECT_EQ(recur::layers::chunk_steps<double>(huge, 4096), 1);
-  const recur::Schedule tiny{10, 1, {}, {}, {}};
+  recur::Schedule tiny;
+  tiny.assign(10, 1);
   EXPECT_EQ(recur::layers::chunk_steps<double>(tiny, 4), 10);
-  const recur::Schedule empty{10, 0, {}, {}, {}};
+  recur::Schedule empty;
+  empty.assign(10, 0);
   EXPECT_EQ(recur::layers::chunk_steps<double>(empty, 4), 10);
 }
 
@@ -95,7 +104,8 @@ auto pass_with_threads(const Layer& layer, const recur::Tensor3<float>& x, int t
 template <class Layer>
 void expect_independent_of_threads(Index batch) {
   recur::Generator generator(3);
-  const Layer layer({.input_size = 24, .hidden_size = 36, .num_layers = 2, .bidirectional = true}, generator);
+  const Layer layer({.input_size = 24, .hidden_size = 36, .num_layers = 2, .bidirectional = true},
+                    generator);
   const auto x = recur::test::random_tensor<float>(generator, 12, batch, 24);
   const auto [out, gradients] = pass_with_threads(layer, x, 1);
   for (const int threads : {2, 3, 5}) {
@@ -119,13 +129,16 @@ TEST(Layer, ThreadsDoNotChangeABit) {
 // A sequence gives the same whatever stands beside it in the batch.
 TEST(Layer, BatchDoesNotChangeABit) {
   recur::Generator generator(4);
-  const recur::LSTM<float> lstm({.input_size = 5, .hidden_size = 21, .num_layers = 2, .bidirectional = true}, generator);
+  const recur::LSTM<float> lstm(
+      {.input_size = 5, .hidden_size = 21, .num_layers = 2, .bidirectional = true}, generator);
   const auto x = recur::test::random_tensor<float>(generator, 6, 13, 5);
   const auto all = lstm.forward(x);
   for (Index b = 0; b < x.size(1); ++b) {
     const auto one = lstm.forward(x.view().narrow(1, b, 1));
-    recur::test::expect_same(one.output, recur::Tensor3<float>(all.output.view().narrow(1, b, 1)), "output");
-    recur::test::expect_same(one.state.c, recur::Tensor3<float>(all.state.c.view().narrow(1, b, 1)), "c_n");
+    recur::test::expect_same(one.output, recur::Tensor3<float>(all.output.view().narrow(1, b, 1)),
+                             "output");
+    recur::test::expect_same(one.state.c, recur::Tensor3<float>(all.state.c.view().narrow(1, b, 1)),
+                             "c_n");
   }
 }
 

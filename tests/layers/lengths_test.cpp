@@ -9,6 +9,7 @@
 #include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
+
 #include "support/gradient_check.hpp"
 
 namespace {
@@ -20,9 +21,11 @@ using recur::test::random_tensor;
 using Lengths = std::vector<Index>;
 
 // What stands behind a sequence's end must be zero.
-void expect_zero_behind(const Tensor3<double>& tensor, Index sequence, Index length, const char* what) {
+void expect_zero_behind(const Tensor3<double>& tensor, Index sequence, Index length,
+                        const char* what) {
   for (Index t = length; t < tensor.size(0); ++t) {
-    EXPECT_TRUE(tensor[t].row(sequence).isZero(0)) << what << " of sequence " << sequence << " at step " << t;
+    EXPECT_TRUE(tensor[t].row(sequence).isZero(0))
+        << what << " of sequence " << sequence << " at step " << t;
   }
 }
 
@@ -33,7 +36,8 @@ void expect_equals_loop(const Layer& layer, const Lengths& lengths, Index steps,
   const Index states = layer.num_layers() * layer.directions();
   recur::Generator generator(2);
   const auto x = random_tensor<double>(generator, steps, B, layer.input_size());
-  const auto d_output = random_tensor<double>(generator, steps, B, layer.directions() * layer.output_size());
+  const auto d_output =
+      random_tensor<double>(generator, steps, B, layer.directions() * layer.output_size());
   typename Layer::State initial;
   typename Layer::State d_state;
   d_state.h = random_tensor<double>(generator, states, B, layer.output_size());
@@ -104,23 +108,29 @@ void check_all(const Layer& layer) {
     expect_equals_loop(layer, {5}, 5, with_state);
     expect_equals_loop(layer, {10, 10, 6, 2, 2, 1, 1}, 10, with_state);
     expect_equals_loop(layer, {2, 1, 3, 2, 10, 5, 3}, 10, with_state);
-    expect_equals_loop(layer, {2, 0, 3, 0}, 7, with_state);  // some are empty; no one reaches the end
+    expect_equals_loop(layer, {2, 0, 3, 0}, 7,
+                       with_state);  // some are empty; no one reaches the end
     expect_equals_loop(layer, {0, 0}, 3, with_state);
   }
 }
 
 TEST(Lengths, EqualALoopOverTheSequences) {
   check_all(recur::LSTM<double>({.input_size = 3, .hidden_size = 5}));
-  check_all(recur::LSTM<double>({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
-  check_all(recur::LSTM<double>({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2}));
-  check_all(recur::GRU<double>({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
-  check_all(recur::RNN<double>({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
+  check_all(recur::LSTM<double>(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
+  check_all(recur::LSTM<double>(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2}));
+  check_all(recur::GRU<double>(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
+  check_all(recur::RNN<double>(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
 }
 
 // Whatever stands in the padding, NaN included, reaches nothing.
 TEST(Lengths, PaddingIsNeverRead) {
   recur::Generator generator(2);
-  const recur::LSTM<double> lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .dropout = 0.5, .bidirectional = true});
+  const recur::LSTM<double> lstm(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .dropout = 0.5, .bidirectional = true});
   const Lengths lengths{2, 4, 0};
   auto x = random_tensor<double>(generator, 5, 3, 3);
   auto d_output = random_tensor<double>(generator, 5, 3, 10);
@@ -136,7 +146,8 @@ TEST(Lengths, PaddingIsNeverRead) {
   EXPECT_TRUE(out.output.rows().allFinite());
   EXPECT_TRUE(out.state.h.rows().allFinite());
   EXPECT_TRUE(gradients.input.rows().allFinite());
-  recur::for_each_gradient([](const auto& array) { EXPECT_TRUE(array.allFinite()); }, gradients.parameters);
+  recur::for_each_gradient([](const auto& array) { EXPECT_TRUE(array.allFinite()); },
+                           gradients.parameters);
 }
 
 TEST(Lengths, BatchFirst) {
@@ -148,8 +159,10 @@ TEST(Lengths, BatchFirst) {
   const Lengths lengths{2, 6, 3};
   const auto expected = time_major.forward(Tensor3<double>(x.view().transposed()), lengths);
   const auto actual = gru.forward(x, lengths);
-  recur::test::expect_same(Tensor3<double>(actual.output.view().transposed()), expected.output, "output");
-  EXPECT_ERROR(gru.forward(x, Lengths{1, 2}), "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)");
+  recur::test::expect_same(Tensor3<double>(actual.output.view().transposed()), expected.output,
+                           "output");
+  EXPECT_ERROR(gru.forward(x, Lengths{1, 2}),
+               "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)");
   EXPECT_ERROR(gru.forward(x, Lengths{1, 2, 7}), "lengths[2]: expected 0 … 6");
 }
 

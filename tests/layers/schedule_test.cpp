@@ -76,12 +76,36 @@ TEST(Schedule, CanBeAssignedAgain) {
 
 TEST(Schedule, WrongLengths) {
   const Indices two{1, 2};
-  EXPECT_ERROR(recur::check_lengths(two, 3, 5), "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)");
+  EXPECT_ERROR(recur::check_lengths(two, 3, 5),
+               "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)");
   const Indices negative{1, -1};
   EXPECT_ERROR(recur::check_lengths(negative, 2, 5), "lengths[1]: expected 0 … 5");
   const Indices long_one{6, 1};
-  EXPECT_ERROR(recur::check_lengths(long_one, 2, 5), "lengths[0]: expected 0 … 5 (the time steps of the input), got 6");
+  EXPECT_ERROR(recur::check_lengths(long_one, 2, 5),
+               "lengths[0]: expected 0 … 5 (the time steps of the input), got 6");
   recur::check_lengths(two, 2, 5);
+}
+
+TEST(Schedule, OfAPackedSequence) {
+  Schedule schedule;
+  const Indices batch_sizes{3, 2, 2, 1};
+  const Indices sorted_indices{2, 0, 1};
+  schedule.assign_packed(batch_sizes, sorted_indices);
+  EXPECT_EQ(schedule.steps, 4);
+  EXPECT_EQ(schedule.batch, 3);
+  EXPECT_EQ(schedule.lengths, (Indices{4, 3, 1}));
+  EXPECT_EQ(schedule.active, batch_sizes);
+  EXPECT_EQ(schedule.order, sorted_indices);
+  EXPECT_EQ(schedule.offsets, (Indices{0, 3, 5, 7}));
+  EXPECT_TRUE(schedule.packed());
+  EXPECT_FALSE(schedule.full());
+
+  schedule.assign_packed(batch_sizes, {});
+  EXPECT_EQ(schedule.source(1), 1);
+  EXPECT_EQ(schedule.offsets, (Indices{0, 3, 5, 7}));
+  schedule.assign(4, 3);
+  EXPECT_FALSE(schedule.packed());
+  EXPECT_TRUE(schedule.full());
 }
 
 }  // namespace

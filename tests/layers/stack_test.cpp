@@ -13,6 +13,7 @@
 #include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
+
 #include "support/allocations.hpp"
 #include "support/compare_with_reference.hpp"
 #include "support/gradient_check.hpp"
@@ -40,7 +41,8 @@ LSTM make_lstm(const LSTM::Options& options) {
 // ---- shapes ----
 
 TEST(Stack, ShapesOfOutputsAndStates) {
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true});
+  const LSTM lstm =
+      make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true});
   const auto [output, state] = lstm.forward(Tensor3<double>(7, 4, 3));
   EXPECT_EQ(output.shape(), "(7, 4, 10)");
   EXPECT_EQ(state.h.shape(), "(4, 4, 5)");
@@ -59,7 +61,8 @@ TEST(Stack, ShapesWithBatchFirst) {
 }
 
 TEST(Stack, ShapesWithProjection) {
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
+  const LSTM lstm = make_lstm(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
   LSTM::Tape tape;
   const auto [output, state] = lstm.forward(Tensor3<double>(7, 4, 3), {}, tape);
   EXPECT_EQ(output.shape(), "(7, 4, 4)");
@@ -74,7 +77,11 @@ TEST(Stack, ShapesWithProjection) {
 }
 
 TEST(Stack, ShapesOfUnbatchedMatrices) {
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .batch_first = true, .bidirectional = true});
+  const LSTM lstm = make_lstm({.input_size = 3,
+                               .hidden_size = 5,
+                               .num_layers = 2,
+                               .batch_first = true,
+                               .bidirectional = true});
   const auto by_rows = lstm.forward(RowMatrix<double>::Zero(7, 3).eval());
   EXPECT_EQ(by_rows.output.rows(), 7);
   EXPECT_EQ(by_rows.output.cols(), 10);
@@ -88,9 +95,11 @@ TEST(Stack, ShapesOfUnbatchedMatrices) {
 }
 
 TEST(Stack, NamesInPyTorchsOrder) {
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
+  const LSTM lstm = make_lstm(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
   std::vector<std::string> names;
-  recur::for_each_parameter(lstm, [&](const std::string& name, const auto&) { names.push_back(name); });
+  recur::for_each_parameter(lstm,
+                            [&](const std::string& name, const auto&) { names.push_back(name); });
   std::vector<std::string> expected;
   for (const char* suffix : {"_l0", "_l0_reverse", "_l1", "_l1_reverse"}) {
     for (const char* base : {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"}) {
@@ -127,18 +136,27 @@ TEST(StackErrors, HiddenSizes) {
   const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2});
   const Tensor3<double> x(7, 3, 3);
   const Tensor3<double> good(2, 3, 5);
-  EXPECT_ERROR(lstm.forward(x, {Tensor3<double>(2, 3, 4), good}), "Expected hidden[0] size (2, 3, 5), got [2, 3, 4]");
-  EXPECT_ERROR(lstm.forward(x, {Tensor3<double>(2, 2, 5), good}), "Expected hidden[0] size (2, 3, 5), got [2, 2, 5]");
-  EXPECT_ERROR(lstm.forward(x, {Tensor3<double>(1, 3, 5), good}), "Expected hidden[0] size (2, 3, 5), got [1, 3, 5]");
-  EXPECT_ERROR(lstm.forward(x, {good, Tensor3<double>(2, 3, 4)}), "Expected hidden[1] size (2, 3, 5), got [2, 3, 4]");
-  EXPECT_ERROR(lstm.forward(x, {good, Tensor3<double>(3, 3, 5)}), "Expected hidden[1] size (2, 3, 5), got [3, 3, 5]");
+  EXPECT_ERROR(lstm.forward(x, {Tensor3<double>(2, 3, 4), good}),
+               "Expected hidden[0] size (2, 3, 5), got [2, 3, 4]");
+  EXPECT_ERROR(lstm.forward(x, {Tensor3<double>(2, 2, 5), good}),
+               "Expected hidden[0] size (2, 3, 5), got [2, 2, 5]");
+  EXPECT_ERROR(lstm.forward(x, {Tensor3<double>(1, 3, 5), good}),
+               "Expected hidden[0] size (2, 3, 5), got [1, 3, 5]");
+  EXPECT_ERROR(lstm.forward(x, {good, Tensor3<double>(2, 3, 4)}),
+               "Expected hidden[1] size (2, 3, 5), got [2, 3, 4]");
+  EXPECT_ERROR(lstm.forward(x, {good, Tensor3<double>(3, 3, 5)}),
+               "Expected hidden[1] size (2, 3, 5), got [3, 3, 5]");
   const GRU gru({.input_size = 3, .hidden_size = 5, .batch_first = true});
-  EXPECT_ERROR(gru.forward(Tensor3<double>(2, 7, 3), {Tensor3<double>(1, 7, 5)}), "Expected hidden size (1, 2, 5), got [1, 7, 5]");
-  const LSTM projected = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 4});
-  EXPECT_ERROR(projected.forward(x, {good, good}), "Expected hidden[0] size (2, 3, 4), got [2, 3, 5]");
+  EXPECT_ERROR(gru.forward(Tensor3<double>(2, 7, 3), {Tensor3<double>(1, 7, 5)}),
+               "Expected hidden size (1, 2, 5), got [1, 7, 5]");
+  const LSTM projected =
+      make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 4});
+  EXPECT_ERROR(projected.forward(x, {good, good}),
+               "Expected hidden[0] size (2, 3, 4), got [2, 3, 5]");
   EXPECT_ERROR(projected.forward(x, {Tensor3<double>(2, 3, 4), Tensor3<double>(2, 3, 4)}),
                "Expected hidden[1] size (2, 3, 5), got [2, 3, 4]");
-  EXPECT_ERROR(gru.forward(RowMatrix<double>(7, 3), {RowMatrix<double>(1, 4)}), "Expected hidden size (1, 1, 5), got [1, 1, 4]");
+  EXPECT_ERROR(gru.forward(RowMatrix<double>(7, 3), {RowMatrix<double>(1, 4)}),
+               "Expected hidden size (1, 1, 5), got [1, 1, 4]");
 }
 
 TEST(StackErrors, NoTimeSteps) {
@@ -155,10 +173,14 @@ TEST(StackErrors, Gradients) {
   const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5});
   LSTM::Tape tape;
   const Tensor3<double> output = lstm.forward(Tensor3<double>(7, 2, 3), {}, tape).output;
-  EXPECT_ERROR(lstm.backward(tape, Tensor3<double>(7, 2, 4)), "Expected d_output size (7, 2, 5), got [7, 2, 4]");
-  EXPECT_ERROR(lstm.backward(tape, Tensor3<double>(2, 7, 5)), "Expected d_output size (7, 2, 5), got [2, 7, 5]");
-  EXPECT_ERROR(lstm.backward(tape, output, {Tensor3<double>(1, 3, 5), {}}), "Expected d_state.h size (1, 2, 5), got [1, 3, 5]");
-  EXPECT_ERROR(lstm.backward(tape, output, {{}, Tensor3<double>(2, 2, 5)}), "Expected d_state.c size (1, 2, 5), got [2, 2, 5]");
+  EXPECT_ERROR(lstm.backward(tape, Tensor3<double>(7, 2, 4)),
+               "Expected d_output size (7, 2, 5), got [7, 2, 4]");
+  EXPECT_ERROR(lstm.backward(tape, Tensor3<double>(2, 7, 5)),
+               "Expected d_output size (7, 2, 5), got [2, 7, 5]");
+  EXPECT_ERROR(lstm.backward(tape, output, {Tensor3<double>(1, 3, 5), {}}),
+               "Expected d_state.h size (1, 2, 5), got [1, 3, 5]");
+  EXPECT_ERROR(lstm.backward(tape, output, {{}, Tensor3<double>(2, 2, 5)}),
+               "Expected d_state.c size (1, 2, 5), got [2, 2, 5]");
   EXPECT_ERROR(lstm.backward(tape, RowMatrix<double>(7, 5)), "the tape holds a batch of 2");
 }
 
@@ -170,9 +192,11 @@ TEST(StackErrors, GradientsOfAnotherModule) {
   const Tensor3<double> output = lstm.forward(Tensor3<double>(7, 2, 3), {}, tape).output;
   LSTM::Gradients gradients;
   gradients.parameters = other.parameters();
-  EXPECT_ERROR(lstm.backward(tape, output, {}, gradients), "gradient of weight_ih_l0: expected (20, 3), got (20, 4)");
+  EXPECT_ERROR(lstm.backward(tape, output, {}, gradients),
+               "gradient of weight_ih_l0: expected (20, 3), got (20, 4)");
   gradients.parameters = deeper.parameters();
-  EXPECT_ERROR(lstm.backward(tape, output, {}, gradients), "expected gradients of 1 layers and directions, got 2");
+  EXPECT_ERROR(lstm.backward(tape, output, {}, gradients),
+               "expected gradients of 1 layers and directions, got 2");
 }
 
 TEST(StackErrors, TapeOfAnotherModule) {
@@ -225,10 +249,12 @@ TEST(StackErrors, NothingIsWrittenBefore) {
 // ---- states, batches ----
 
 TEST(Stack, EmptyBatch) {
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
+  const LSTM lstm = make_lstm(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
   for (const bool states : {false, true}) {
     LSTM::Tape tape;
-    const LSTM::State initial = states ? LSTM::State{Tensor3<double>(4, 0, 2), Tensor3<double>(4, 0, 5)} : LSTM::State();
+    const LSTM::State initial =
+        states ? LSTM::State{Tensor3<double>(4, 0, 2), Tensor3<double>(4, 0, 5)} : LSTM::State();
     const auto [output, state] = lstm.forward(Tensor3<double>(7, 0, 3), initial, tape);
     EXPECT_EQ(output.shape(), "(7, 0, 4)");
     EXPECT_EQ(state.h.shape(), "(4, 0, 2)");
@@ -236,7 +262,8 @@ TEST(Stack, EmptyBatch) {
     const auto gradients = lstm.backward(tape, output, state);
     EXPECT_EQ(gradients.input.shape(), "(7, 0, 3)");
     EXPECT_EQ(gradients.state.h.shape(), "(4, 0, 2)");
-    recur::for_each_gradient([](const auto& array) { EXPECT_TRUE(array.isZero(0)); }, gradients.parameters);
+    recur::for_each_gradient([](const auto& array) { EXPECT_TRUE(array.isZero(0)); },
+                             gradients.parameters);
     EXPECT_EQ(lstm.forward(Tensor3<double>(7, 0, 3), initial).output.shape(), "(7, 0, 4)");
   }
   const GRU gru({.input_size = 3, .hidden_size = 5, .batch_first = true});
@@ -268,7 +295,8 @@ TEST(Stack, GradientLeftOutIsZeros) {
   expect_same(some.input, all.input, "d_input");
   expect_parameters_close(some.parameters, all.parameters, 0);
   const auto none = lstm.backward(tape, {});
-  recur::for_each_gradient([](const auto& array) { EXPECT_TRUE(array.isZero(0)); }, none.parameters);
+  recur::for_each_gradient([](const auto& array) { EXPECT_TRUE(array.isZero(0)); },
+                           none.parameters);
 }
 
 // Piece by piece with the state handed on, in place, gives the same as all at once.
@@ -290,8 +318,13 @@ TEST(Stack, StateCarriesOn) {
 
 TEST(Stack, BatchFirstIsTheSameTransposed) {
   recur::Generator generator(2);
-  const LSTM time_major = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true});
-  const LSTM batch_major = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .batch_first = true, .bidirectional = true});
+  const LSTM time_major =
+      make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true});
+  const LSTM batch_major = make_lstm({.input_size = 3,
+                                      .hidden_size = 5,
+                                      .num_layers = 2,
+                                      .batch_first = true,
+                                      .bidirectional = true});
   const auto x = random_tensor<double>(generator, 4, 2, 3);
   const Tensor3<double> x_transposed(x.view().transposed());
   LSTM::Tape tape;
@@ -326,7 +359,8 @@ TEST(Stack, ViewsWithStrides) {
   expect_same(lstm.backward(tape, d_view).input, lstm.backward(tape, d_copy).input, "d_input");
 }
 
-// PyTorch's own check: the reverse half is the forward layer on the reversed input, to the last bit.
+// PyTorch's own check: the reverse half is the forward layer on the reversed input, to the last
+// bit.
 TEST(Stack, ReverseDirectionIsTheForwardOneOnReversedInput) {
   recur::Generator generator(2);
   LSTM both = make_lstm({.input_size = 3, .hidden_size = 5, .bidirectional = true});
@@ -340,10 +374,12 @@ TEST(Stack, ReverseDirectionIsTheForwardOneOnReversedInput) {
   const auto expected = single.forward(reversed);
   const auto actual = both.forward(x);
   for (Index t = 0; t < 6; ++t) {
-    expect_same(RowMatrix<double>(actual.output[t].rightCols(5)), RowMatrix<double>(expected.output[5 - t]), "output");
+    expect_same(RowMatrix<double>(actual.output[t].rightCols(5)),
+                RowMatrix<double>(expected.output[5 - t]), "output");
   }
   expect_same(RowMatrix<double>(actual.state.h[1]), RowMatrix<double>(expected.state.h[0]), "h_n");
-  expect_same(RowMatrix<double>(actual.state.h[1]), RowMatrix<double>(actual.output[0].rightCols(5)), "h_n is output[0]'s half");
+  expect_same(RowMatrix<double>(actual.state.h[1]),
+              RowMatrix<double>(actual.output[0].rightCols(5)), "h_n is output[0]'s half");
 }
 
 // ---- matrices ----
@@ -351,11 +387,14 @@ TEST(Stack, ReverseDirectionIsTheForwardOneOnReversedInput) {
 template <class Layer>
 void expect_unbatched_equals_batched() {
   recur::Generator generator(2);
-  const Layer layer({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}, generator);
+  const Layer layer({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true},
+                    generator);
   const RowMatrix<double> x = random_matrix<double>(generator, 6, 3);
   const RowMatrix<double> h = random_matrix<double>(generator, 4, 5);
   const RowMatrix<double> d_output = random_matrix<double>(generator, 6, 10);
-  const auto batched = [](const RowMatrix<double>& m) { return recur::Tensor3View<const double>(m.data(), m.rows(), 1, m.cols()); };
+  const auto batched = [](const RowMatrix<double>& m) {
+    return recur::Tensor3View<const double>(m.data(), m.rows(), 1, m.cols());
+  };
   const auto unbatched = [](const Tensor3<double>& t) { return RowMatrix<double>(t.rows()); };
   using Row = typename Layer::template MatrixState<RowMatrix<double>>;
   using Column = typename Layer::template MatrixState<Eigen::MatrixXd>;
@@ -381,10 +420,12 @@ void expect_unbatched_equals_batched() {
   const auto by_columns = layer.forward(x_columns, column_state, column_tape);
   expect_same(by_rows.output, unbatched(expected.output), "output");
   expect_same(by_rows.state.h, unbatched(expected.state.h), "h_n");
-  expect_same(RowMatrix<double>(by_columns.output.transpose()), by_rows.output, "output by columns");
+  expect_same(RowMatrix<double>(by_columns.output.transpose()), by_rows.output,
+              "output by columns");
   expect_same(RowMatrix<double>(by_columns.state.h.transpose()), by_rows.state.h, "h_n by columns");
   expect_same(layer.forward(x, row_state).output, by_rows.output, "inference");
-  expect_same(layer.forward(x_columns, column_state).output, by_columns.output, "inference by columns");
+  expect_same(layer.forward(x_columns, column_state).output, by_columns.output,
+              "inference by columns");
 
   const auto gradients = layer.backward(tape, batched(d_output), d_state);
   const auto row_gradients = layer.backward(row_tape, d_output, row_state);
@@ -392,8 +433,10 @@ void expect_unbatched_equals_batched() {
   const auto column_gradients = layer.backward(column_tape, d_columns, column_state);
   expect_same(row_gradients.input, unbatched(gradients.input), "d_input");
   expect_same(row_gradients.state.h, unbatched(gradients.state.h), "d_h_0");
-  expect_same(RowMatrix<double>(column_gradients.input.transpose()), row_gradients.input, "d_input by columns");
-  expect_same(RowMatrix<double>(column_gradients.state.h.transpose()), row_gradients.state.h, "d_h_0 by columns");
+  expect_same(RowMatrix<double>(column_gradients.input.transpose()), row_gradients.input,
+              "d_input by columns");
+  expect_same(RowMatrix<double>(column_gradients.state.h.transpose()), row_gradients.state.h,
+              "d_h_0 by columns");
   expect_parameters_close(row_gradients.parameters, gradients.parameters, 0);
   expect_parameters_close(column_gradients.parameters, gradients.parameters, 0);
 }
@@ -413,7 +456,8 @@ TEST(Stack, MatrixExpressions) {
   const auto expected = gru.forward(part).output;
   expect_same(gru.forward(large.block(2, 1, 6, 3)).output, expected, "block");
   expect_same(gru.forward(RowMatrix<double>(part / 2) * 2).output, expected, "expression");
-  expect_same(gru.forward(Eigen::Map<const RowMatrix<double>>(part.data(), 6, 3)).output, expected, "map");
+  expect_same(gru.forward(Eigen::Map<const RowMatrix<double>>(part.data(), 6, 3)).output, expected,
+              "map");
 }
 
 // ---- objects ----
@@ -443,7 +487,8 @@ TEST(Stack, SizesAsTemplateArguments) {
 TEST(Stack, CopiesAndMovesGiveTheSame) {
   recur::Generator generator(2);
   const auto x = random_tensor<double>(generator, 4, 2, 3);
-  LSTM original = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true});
+  LSTM original =
+      make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true});
   const auto expected = original.forward(x);
 
   const LSTM copy = original;
@@ -485,7 +530,8 @@ TEST(Stack, UpdatedParametersReachTheOutput) {
 
 TEST(Stack, ConstForwardAndBackwardFromSeveralThreads) {
   recur::Generator generator(2);
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 17, .num_layers = 2, .bidirectional = true});
+  const LSTM lstm =
+      make_lstm({.input_size = 3, .hidden_size = 17, .num_layers = 2, .bidirectional = true});
   const auto x = random_tensor<double>(generator, 8, 5, 3);
   const auto expected = lstm.forward(x);
   LSTM::Tape tape;
@@ -517,7 +563,8 @@ TEST(Stack, ConstForwardAndBackwardFromSeveralThreads) {
 
 TEST(Stack, ParameterGradientsAddUpAndTheOthersAreOverwritten) {
   recur::Generator generator(2);
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
+  const LSTM lstm = make_lstm(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
   LSTM::Tape tape;
   const auto out = lstm.forward(random_tensor<double>(generator, 4, 2, 3), {}, tape);
   const auto once = lstm.backward(tape, out.output, out.state);
@@ -535,7 +582,8 @@ TEST(Stack, ParameterGradientsAddUpAndTheOthersAreOverwritten) {
 // The same objects for calls of different sizes, growing and shrinking.
 TEST(Stack, ReusedMemoryGivesTheSame) {
   recur::Generator generator(2);
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 3, .bidirectional = true, .proj_size = 2});
+  const LSTM lstm = make_lstm(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 3, .bidirectional = true, .proj_size = 2});
   LSTM::Output out;
   LSTM::Tape tape;
   LSTM::Workspace work;
@@ -565,8 +613,10 @@ TEST(Stack, ReusedMemoryGivesTheSame) {
 TEST(Stack, TapeOfAnotherLayerCanBeUsedAgain) {
   recur::Generator generator(2);
   const auto x = random_tensor<double>(generator, 4, 2, 3);
-  const LSTM projected = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 3, .dropout = 0.5, .proj_size = 2});
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 3, .bidirectional = true});
+  const LSTM projected = make_lstm(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 3, .dropout = 0.5, .proj_size = 2});
+  const LSTM lstm =
+      make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 3, .bidirectional = true});
   const GRU gru({.input_size = 3, .hidden_size = 5, .num_layers = 2});
   LSTM::Tape tape;
   for (int round = 0; round < 2; ++round) {
@@ -577,14 +627,16 @@ TEST(Stack, TapeOfAnotherLayerCanBeUsedAgain) {
       const auto expected = lstm.forward(x, {}, own);
       const auto actual = lstm.forward(x, {}, tape);
       expect_same(actual.output, expected.output, "LSTM");
-      expect_same(lstm.backward(tape, actual.output).input, lstm.backward(own, actual.output).input, "LSTM");
+      expect_same(lstm.backward(tape, actual.output).input, lstm.backward(own, actual.output).input,
+                  "LSTM");
     }
     {
       GRU::Tape own;
       const auto expected = gru.forward(x, {}, own);
       const auto actual = gru.forward(x, {}, tape);
       expect_same(actual.output, expected.output, "GRU");
-      expect_same(gru.backward(tape, actual.output).input, gru.backward(own, actual.output).input, "GRU");
+      expect_same(gru.backward(tape, actual.output).input, gru.backward(own, actual.output).input,
+                  "GRU");
     }
   }
 }
@@ -612,19 +664,27 @@ TEST(Stack, SecondCallAllocatesNothing) {
   if (!recur::test::can_count_allocations()) {
     GTEST_SKIP() << "malloc cannot be counted here";
   }
-  expect_no_allocations(make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
-  expect_no_allocations(make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .batch_first = true}));
-  expect_no_allocations(make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 3, .dropout = 0.5, .proj_size = 2}));
+  expect_no_allocations(
+      make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
+  expect_no_allocations(
+      make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .batch_first = true}));
+  expect_no_allocations(make_lstm(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 3, .dropout = 0.5, .proj_size = 2}));
   expect_no_allocations(GRU({.input_size = 3, .hidden_size = 5, .num_layers = 2}));
 }
 
 // ---- dropout ----
 
-// PyTorch's test_dropout: ones through layers whose weights are ones, so that the output shows the mask.
+// PyTorch's test_dropout: ones through layers whose weights are ones, so that the output shows the
+// mask.
 template <class Layer>
 Layer ones_layer(double p) {
-  Layer layer({.input_size = 10, .hidden_size = 1000, .num_layers = 2, .nonlinearity = recur::Nonlinearity::relu,
-               .bias = false, .dropout = p});
+  Layer layer({.input_size = 10,
+               .hidden_size = 1000,
+               .num_layers = 2,
+               .nonlinearity = recur::Nonlinearity::relu,
+               .bias = false,
+               .dropout = p});
   recur::update_parameters(layer, [](const std::string& name, auto& array) {
     array.setConstant(name == "weight_ih_l1" ? 0 : 1);
     if (name == "weight_ih_l1") {
@@ -683,7 +743,8 @@ TEST(StackDropout, FreshMaskForEveryElementStepAndCall) {
 // With the masks held fast, backward is the gradient of forward.
 TEST(StackDropout, GradientsEqualFiniteDifferences) {
   recur::Generator generator(2);
-  const LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 4, .num_layers = 3, .dropout = 0.4, .bidirectional = true});
+  const LSTM lstm = make_lstm(
+      {.input_size = 3, .hidden_size = 4, .num_layers = 3, .dropout = 0.4, .bidirectional = true});
   auto x = random_tensor<double>(generator, 3, 2, 3);
   const auto d_output = random_tensor<double>(generator, 3, 2, 8);
   LSTM::Tape tape;
@@ -693,7 +754,8 @@ TEST(StackDropout, GradientsEqualFiniteDifferences) {
   };
   loss();
   const auto gradients = lstm.backward(tape, d_output);
-  recur::test::expect_gradient(x.data(), recur::test::elements(gradients.input).values, loss, 1e-3, 1e-9, "input");
+  recur::test::expect_gradient(x.data(), recur::test::elements(gradients.input).values, loss, 1e-3,
+                               1e-9, "input");
 }
 
 TEST(StackDropout, CanBeChanged) {
@@ -715,7 +777,8 @@ using MGU = recur::Recurrent<MinimalGatedUnit, double>;
 
 TEST(StackCustomCell, GradientsEqualFiniteDifferences) {
   for (const bool bias : {true, false}) {
-    MGU mgu({.input_size = 3, .hidden_size = 4, .num_layers = 2, .bias = bias, .bidirectional = true});
+    MGU mgu(
+        {.input_size = 3, .hidden_size = 4, .num_layers = 2, .bias = bias, .bidirectional = true});
     recur::test::check_layer_gradients(mgu, 3, 2, true);
   }
 }
@@ -734,7 +797,8 @@ TEST(StackCustomCell, NamesAndErrors) {
   EXPECT_EQ(mgu.parameters().cells[0].weight_ih.rows(), 8);
   MGU::Tape tape;
   EXPECT_ERROR(mgu.backward(tape, {}), "MGU::backward: expected a tape");
-  EXPECT_ERROR(MGU({.input_size = 3, .hidden_size = 4, .proj_size = 2}), "proj_size argument is only supported for LSTM");
+  EXPECT_ERROR(MGU({.input_size = 3, .hidden_size = 4, .proj_size = 2}),
+               "proj_size argument is only supported for LSTM");
 }
 
 }  // namespace

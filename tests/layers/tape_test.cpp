@@ -6,9 +6,10 @@
 #include <gtest/gtest.h>
 
 #include "recur/layers/lstm.hpp"
-#include "support/reference.hpp"
+
 #include "support/compare.hpp"
 #include "support/random.hpp"
+#include "support/reference.hpp"
 
 namespace {
 
@@ -20,7 +21,8 @@ namespace math = recur::math;
 
 TEST(Tape, HoldsWhatItsFieldsSay) {
   recur::Generator generator(2);
-  LSTM lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
+  LSTM lstm(
+      {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true, .proj_size = 2});
   recur::test::randomize_parameters(lstm, generator);
   const Index T = 4;
   const Index B = 3;
@@ -44,29 +46,38 @@ TEST(Tape, HoldsWhatItsFieldsSay) {
   EXPECT_EQ(tape.layers[1].dropout_mask.size(), 0);
 
   // Slot 0 of h and c is the initial state of the forward direction, slot T + 1 of the reverse one.
-  recur::test::expect_same(RowMatrix<double>(first.h[0].leftCols(2)), RowMatrix<double>(h_0[0]), "h_0");
-  recur::test::expect_same(RowMatrix<double>(first.c[0].leftCols(5)), RowMatrix<double>(c_0[0]), "c_0");
-  recur::test::expect_same(RowMatrix<double>(first.h[T + 1].rightCols(2)), RowMatrix<double>(h_0[1]), "h_0 reverse");
-  recur::test::expect_same(RowMatrix<double>(first.c[T + 1].rightCols(5)), RowMatrix<double>(c_0[1]), "c_0 reverse");
+  recur::test::expect_same(RowMatrix<double>(first.h[0].leftCols(2)), RowMatrix<double>(h_0[0]),
+                           "h_0");
+  recur::test::expect_same(RowMatrix<double>(first.c[0].leftCols(5)), RowMatrix<double>(c_0[0]),
+                           "c_0");
+  recur::test::expect_same(RowMatrix<double>(first.h[T + 1].rightCols(2)),
+                           RowMatrix<double>(h_0[1]), "h_0 reverse");
+  recur::test::expect_same(RowMatrix<double>(first.c[T + 1].rightCols(5)),
+                           RowMatrix<double>(c_0[1]), "c_0 reverse");
 
   // The gates, c and both h of every step are those of the reference.
   for (Index d = 0; d < 2; ++d) {
     math::BatchState<double> state{h_0[d], c_0[d]};
     for (Index k = 0; k < T; ++k) {
       const Index t = d == 0 ? k : T - 1 - k;
-      const auto step = math::forward_step(math::LSTM(), lstm.parameters().cell(0, d), RowMatrix<double>(x[t]), state);
+      const auto step = math::forward_step(math::LSTM(), lstm.parameters().cell(0, d),
+                                           RowMatrix<double>(x[t]), state);
       state = step.next;
       const auto at = static_cast<std::size_t>(d);
       recur::test::expect_close(RowMatrix<double>(first.slots[at][t]), step.slots, 1e-14, "slots");
-      recur::test::expect_close(RowMatrix<double>(first.unprojected[at][t]), step.unprojected, 1e-14, "unprojected");
-      recur::test::expect_close(RowMatrix<double>(first.h[t + 1].middleCols(d * 2, 2)), step.next.h, 1e-14, "h");
-      recur::test::expect_close(RowMatrix<double>(first.c[t + 1].middleCols(d * 5, 5)), step.next.c, 1e-14, "c");
+      recur::test::expect_close(RowMatrix<double>(first.unprojected[at][t]), step.unprojected,
+                                1e-14, "unprojected");
+      recur::test::expect_close(RowMatrix<double>(first.h[t + 1].middleCols(d * 2, 2)), step.next.h,
+                                1e-14, "h");
+      recur::test::expect_close(RowMatrix<double>(first.c[t + 1].middleCols(d * 5, 5)), step.next.c,
+                                1e-14, "c");
     }
   }
 
   // The last layer's h is the output.
   for (Index t = 0; t < T; ++t) {
-    recur::test::expect_same(RowMatrix<double>(tape.layers[1].h[t + 1]), RowMatrix<double>(out.output[t]), "output");
+    recur::test::expect_same(RowMatrix<double>(tape.layers[1].h[t + 1]),
+                             RowMatrix<double>(out.output[t]), "output");
   }
 }
 

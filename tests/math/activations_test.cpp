@@ -41,9 +41,12 @@ TEST(Activations, DerivativesEqualDifferences) {
     const long double s = math::sigmoid(x);
     const long double t = math::tanh(x);
     const long double r = math::relu(x);
-    EXPECT_NEAR(static_cast<double>(math::d_sigmoid(s)), static_cast<double>(slope([](long double v) { return math::sigmoid(v); })), 1e-12);
-    EXPECT_NEAR(static_cast<double>(math::d_tanh(t)), static_cast<double>(slope([](long double v) { return math::tanh(v); })), 1e-12);
-    EXPECT_NEAR(static_cast<double>(math::d_relu(r, 3.0L)), 3 * static_cast<double>(slope([](long double v) { return math::relu(v); })), 1e-12);
+    EXPECT_NEAR(static_cast<double>(math::d_sigmoid(s)),
+                static_cast<double>(slope([](long double v) { return math::sigmoid(v); })), 1e-12);
+    EXPECT_NEAR(static_cast<double>(math::d_tanh(t)),
+                static_cast<double>(slope([](long double v) { return math::tanh(v); })), 1e-12);
+    EXPECT_NEAR(static_cast<double>(math::d_relu(r, 3.0L)),
+                3 * static_cast<double>(slope([](long double v) { return math::relu(v); })), 1e-12);
   }
 }
 

@@ -22,7 +22,8 @@ struct NoBackward {
   static constexpr int shared_gates = 1;
   static constexpr bool has_c = false;
   template <class V>
-  void forward(math::Slots<NoBackward, V>& /*slots*/, const math::UnitState<V>& /*prev*/, math::UnitState<V>& /*next*/) const {}
+  void forward(math::Slots<NoBackward, V>& /*slots*/, const math::UnitState<V>& /*prev*/,
+               math::UnitState<V>& /*next*/) const {}
 };
 static_assert(!math::Equations<NoBackward>);
 

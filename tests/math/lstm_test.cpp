@@ -21,7 +21,7 @@ TEST(LSTMEquations, HandComputed) {
   EXPECT_DOUBLE_EQ(slots[1], 0.5);
   EXPECT_DOUBLE_EQ(slots[2], 0.6);
   EXPECT_DOUBLE_EQ(slots[3], 0.25);
-  EXPECT_DOUBLE_EQ(next.c, ln2);       // 0.5 (2 ln 2 - 0.9) + 0.75 · 0.6
+  EXPECT_DOUBLE_EQ(next.c, ln2);         // 0.5 (2 ln 2 - 0.9) + 0.75 · 0.6
   EXPECT_DOUBLE_EQ(next.h, 0.25 * 0.6);  // o tanh(ln 2)
 
   math::UnitState<double> d{2.0, 0.5};

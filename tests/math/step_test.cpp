@@ -12,6 +12,7 @@
 #include "recur/math/gru.hpp"
 #include "recur/math/lstm.hpp"
 #include "recur/math/rnn.hpp"
+
 #include "support/gradient_check.hpp"
 
 namespace {
@@ -79,7 +80,9 @@ void check_step(const E& equations, bool bias, Index projection) {
   // Parameter gradients are added to.
   CellParameters<Real> twice = by_parameters;
   math::backward_step(equations, p, record, d, twice);
-  EXPECT_LT(static_cast<double>((twice.weight_ih - 2 * by_parameters.weight_ih).cwiseAbs().maxCoeff()), 1e-15);
+  EXPECT_LT(
+      static_cast<double>((twice.weight_ih - 2 * by_parameters.weight_ih).cwiseAbs().maxCoeff()),
+      1e-15);
 }
 
 TEST(Step, GradientsEqualFiniteDifferences) {
@@ -140,7 +143,9 @@ TEST(Step, HandComputedProjectedLSTM) {
   double h = 0;
   double c[2];
   for (Index j = 0; j < 2; ++j) {
-    const auto sum = [&](Index gate) { return p.weight_ih(gate * 2 + j, 0) * 1.5 + p.weight_hh(gate * 2 + j, 0) * -0.5; };
+    const auto sum = [&](Index gate) {
+      return p.weight_ih(gate * 2 + j, 0) * 1.5 + p.weight_hh(gate * 2 + j, 0) * -0.5;
+    };
     const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
     c[j] = sigmoid(sum(1)) * prev.c(0, j) + sigmoid(sum(0)) * std::tanh(sum(2));
     h += p.weight_hr(0, j) * sigmoid(sum(3)) * std::tanh(c[j]);

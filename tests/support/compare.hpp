@@ -24,7 +24,8 @@ struct Elements {
 
 template <class Scalar>
 Elements<Scalar> elements(const Tensor3<Scalar>& tensor) {
-  return {{tensor.size(0), tensor.size(1), tensor.size(2)}, {tensor.data(), tensor.data() + tensor.size()}};
+  return {{tensor.size(0), tensor.size(1), tensor.size(2)},
+          {tensor.data(), tensor.data() + tensor.size()}};
 }
 
 template <class Derived>
@@ -45,8 +46,8 @@ Elements<typename Derived::Scalar> elements(const Eigen::MatrixBase<Derived>& ma
 
 /// Fails unless every element is within `tolerance` times the largest expected entry. NaN never is.
 template <class Scalar>
-void expect_close(const std::vector<Scalar>& actual, const std::vector<Scalar>& expected, double tolerance,
-                  const std::string& what) {
+void expect_close(const std::vector<Scalar>& actual, const std::vector<Scalar>& expected,
+                  double tolerance, const std::string& what) {
   ASSERT_EQ(actual.size(), expected.size()) << what;
   double largest = 0;
   for (const Scalar value : expected) {
@@ -55,13 +56,15 @@ void expect_close(const std::vector<Scalar>& actual, const std::vector<Scalar>& 
   for (std::size_t k = 0; k < actual.size(); ++k) {
     const double difference = static_cast<double>(std::abs(actual[k] - expected[k]));
     ASSERT_TRUE(difference <= tolerance * largest)
-        << what << ": element " << k << " of " << actual.size() << ": expected " << expected[k] << ", got " << actual[k]
-        << ", difference " << difference << " relative to the largest entry: " << difference / largest;
+        << what << ": element " << k << " of " << actual.size() << ": expected " << expected[k]
+        << ", got " << actual[k] << ", difference " << difference
+        << " relative to the largest entry: " << difference / largest;
   }
 }
 
 template <class Array>
-void expect_close(const Array& actual, const Array& expected, double tolerance, const std::string& what) {
+void expect_close(const Array& actual, const Array& expected, double tolerance,
+                  const std::string& what) {
   const auto a = elements(actual);
   const auto e = elements(expected);
   ASSERT_EQ(a.shape, e.shape) << what;
@@ -76,9 +79,11 @@ void expect_same(const Array& actual, const Array& expected, const std::string& 
 
 /// The same for parameters or gradients of a module, array by array.
 template <class Parameters>
-void expect_parameters_close(const Parameters& actual, const Parameters& expected, double tolerance) {
-  Parameters::visit(
-      [&](const auto& name, const auto& a, const auto& e) { expect_close(a, e, tolerance, name.str()); }, actual, expected);
+void expect_parameters_close(const Parameters& actual, const Parameters& expected,
+                             double tolerance) {
+  Parameters::visit([&](const auto& name, const auto& a,
+                        const auto& e) { expect_close(a, e, tolerance, name.str()); },
+                    actual, expected);
 }
 
 /// The text of the recur::Error that f throws; fails when it throws none.
@@ -93,9 +98,9 @@ std::string error_of(F&& f) {
   return {};
 }
 
-#define EXPECT_ERROR(statement, part)                                     \
-  do {                                                                    \
-    const std::string error_text = ::recur::test::error_of([&] { statement; }); \
+#define EXPECT_ERROR(statement, part)                                             \
+  do {                                                                            \
+    const std::string error_text = ::recur::test::error_of([&] { statement; });   \
     EXPECT_NE(error_text.find(part), std::string::npos) << "got: " << error_text; \
   } while (false)
 

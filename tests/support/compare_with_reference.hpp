@@ -10,16 +10,20 @@
 
 namespace recur::test {
 
-/// Compares forward, training forward and backward of a time-major layer. Overwrites its parameters.
+/// Compares forward, training forward and backward of a time-major layer. Overwrites its
+/// parameters.
 template <class E, class Layer>
-void expect_equals_reference(const E& equations, Layer& layer, Index steps, Index batch, double tolerance) {
+void expect_equals_reference(const E& equations, Layer& layer, Index steps, Index batch,
+                             double tolerance) {
   using Scalar = typename Layer::Scalar;
   Generator generator(11);
   // Small enough for sums of many units not to saturate the gates.
   randomize_parameters(layer, generator, 1.0 / std::sqrt(static_cast<double>(layer.hidden_size())));
   const Index states = layer.num_layers() * layer.directions();
   const auto x = random_tensor<Scalar>(generator, steps, batch, layer.input_size());
-  const auto state_tensor = [&](Index width) { return random_tensor<Scalar>(generator, states, batch, width); };
+  const auto state_tensor = [&](Index width) {
+    return random_tensor<Scalar>(generator, states, batch, width);
+  };
   const auto make_state = [&] {
     typename Layer::State state;
     state.h = state_tensor(layer.output_size());
@@ -37,10 +41,11 @@ void expect_equals_reference(const E& equations, Layer& layer, Index steps, Inde
   };
   const auto initial = make_state();
   const auto d_state = make_state();
-  const auto d_output = random_tensor<Scalar>(generator, steps, batch, layer.directions() * layer.output_size());
+  const auto d_output =
+      random_tensor<Scalar>(generator, steps, batch, layer.directions() * layer.output_size());
 
-  const auto expected = reference_pass(equations, layer.parameters(), x, initial.h, c_of(initial), d_output, d_state.h,
-                                       c_of(d_state));
+  const auto expected = reference_pass(equations, layer.parameters(), x, initial.h, c_of(initial),
+                                       d_output, d_state.h, c_of(d_state));
   const auto inference = layer.forward(x, initial);
   typename Layer::Tape tape;
   const auto training = layer.forward(x, initial, tape);

@@ -12,12 +12,15 @@
 #include <nlohmann/json.hpp>
 
 #include "recur/io/state_dict.hpp"
+
 #include "support/compare.hpp"
 
 namespace recur::test {
 
 /// Path of a file in tests/golden/.
-inline std::string golden_path(const std::string& file) { return std::string(RECUR_TESTS_DIR) + "/golden/" + file; }
+inline std::string golden_path(const std::string& file) {
+  return std::string(RECUR_TESTS_DIR) + "/golden/" + file;
+}
 
 /// One configuration of a module with everything that went in and came out.
 class GoldenCase {
@@ -31,6 +34,11 @@ class GoldenCase {
   bool is(const char* key, const char* value) const { return config_.at(key) == value; }
   bool flag(const char* key) const { return config_.at(key).get<bool>(); }
   Index number(const char* key) const { return config_.at(key).get<Index>(); }
+  /// A list; empty where the case has none (null).
+  std::vector<Index> numbers(const char* key) const {
+    const auto& list = config_.at(key);
+    return list.is_null() ? std::vector<Index>() : list.get<std::vector<Index>>();
+  }
   bool batched() const { return !config_.at("batch").is_null(); }
 
   std::string path(const std::string& key) const { return name_ + "/" + key; }
@@ -63,8 +71,11 @@ class GoldenCase {
   /// The same for the gradients by all parameters, in PyTorch's order.
   template <class Parameters>
   void expect_gradients(const Parameters& gradients, double tolerance) const {
-    Parameters::visit([&](const ParameterName& name, const auto& gradient) { expect("grad." + name.str(), gradient, tolerance); },
-                      gradients);
+    Parameters::visit(
+        [&](const ParameterName& name, const auto& gradient) {
+          expect("grad." + name.str(), gradient, tolerance);
+        },
+        gradients);
   }
 
  private:
@@ -77,7 +88,8 @@ inline void PrintTo(const GoldenCase& golden, std::ostream* stream) { *stream <<
 
 /// All cases of tests/golden/<file>.safetensors.
 inline std::vector<GoldenCase> golden_cases(const std::string& file) {
-  const auto contents = std::make_shared<const SafetensorsFile>(SafetensorsFile::load(golden_path(file + ".safetensors")));
+  const auto contents = std::make_shared<const SafetensorsFile>(
+      SafetensorsFile::load(golden_path(file + ".safetensors")));
   const auto configs = nlohmann::json::parse(contents->metadata().at("cases"));
   std::vector<GoldenCase> cases;
   for (const auto& [name, config] : configs.items()) {
@@ -87,6 +99,8 @@ inline std::vector<GoldenCase> golden_cases(const std::string& file) {
 }
 
 /// Names the instances of a parameterised test by their case.
-inline std::string golden_name(const testing::TestParamInfo<GoldenCase>& info) { return info.param.name(); }
+inline std::string golden_name(const testing::TestParamInfo<GoldenCase>& info) {
+  return info.param.name();
+}
 
 }  // namespace recur::test

@@ -14,8 +14,8 @@
 
 namespace recur::test {
 
-/// df/dx by the five-point stencil; `f_at(delta)` is f with x moved by delta. Error: step⁴ f⁽⁵⁾ / 30 and
-/// about ε f / step.
+/// df/dx by the five-point stencil; `f_at(delta)` is f with x moved by delta. Error: step⁴ f⁽⁵⁾ /
+/// 30 and about ε f / step.
 template <class Scalar, class F>
 Scalar derivative(F&& f_at, Scalar step) {
   const Scalar near = f_at(step) - f_at(-step);
@@ -25,8 +25,8 @@ Scalar derivative(F&& f_at, Scalar step) {
 
 /// Fails unless `gradient` is that of `loss()` by `values`, relative to its largest entry.
 template <class Scalar, class Loss>
-void expect_gradient(Scalar* values, const std::vector<Scalar>& gradient, Loss&& loss, Scalar step, double tolerance,
-                     const std::string& what) {
+void expect_gradient(Scalar* values, const std::vector<Scalar>& gradient, Loss&& loss, Scalar step,
+                     double tolerance, const std::string& what) {
   std::vector<Scalar> expected;
   for (std::size_t k = 0; k < gradient.size(); ++k) {
     const Scalar value = values[k];
@@ -41,12 +41,16 @@ void expect_gradient(Scalar* values, const std::vector<Scalar>& gradient, Loss&&
   expect_close(gradient, expected, tolerance, what);
 }
 
-/// The same for the parameters of a module, changed by update_parameters() so that derived copies follow.
+/// The same for the parameters of a module, changed by update_parameters() so that derived copies
+/// follow.
 template <class Module, class Gradients, class Loss>
-void expect_parameter_gradients(Module& module, const Gradients& gradients, Loss&& loss, double step, double tolerance) {
+void expect_parameter_gradients(Module& module, const Gradients& gradients, Loss&& loss,
+                                double step, double tolerance) {
   std::vector<std::pair<std::string, std::vector<double>>> arrays;
   Gradients::visit(
-      [&](const ParameterName& name, const auto& gradient) { arrays.emplace_back(name.str(), elements(gradient).values); },
+      [&](const ParameterName& name, const auto& gradient) {
+        arrays.emplace_back(name.str(), elements(gradient).values);
+      },
       gradients);
   for (std::size_t a = 0; a < arrays.size(); ++a) {
     const auto& [name, gradient] = arrays[a];
@@ -88,14 +92,16 @@ struct Upstream {
   bool c_n;
 };
 
-inline constexpr Upstream all_upstream[] = {
-    {"d_output", true, false, false}, {"d_h_n", false, true, false}, {"d_c_n", false, false, true}, {"all", true, true, true}};
+inline constexpr Upstream all_upstream[] = {{"d_output", true, false, false},
+                                            {"d_h_n", false, true, false},
+                                            {"d_c_n", false, false, true},
+                                            {"all", true, true, true}};
 
 /// Checks backward of a layer in double by every input, initial state and parameter, from each of
 /// d_output, d_h_n and d_c_n alone and together. step: where the layer has kinks (relu), small.
 template <class Layer>
-void check_layer_gradients(Layer& layer, Index steps, Index batch, bool with_state, double step = 1e-3,
-                           double tolerance = 1e-9) {
+void check_layer_gradients(Layer& layer, Index steps, Index batch, bool with_state,
+                           double step = 1e-3, double tolerance = 1e-9) {
   Generator generator(7);
   randomize_parameters(layer, generator);
   const bool batch_first = layer.options().batch_first;
@@ -145,9 +151,11 @@ void check_layer_gradients(Layer& layer, Index steps, Index batch, bool with_sta
     const auto gradients = layer.backward(tape, d_output, d_state);
     expect_gradient(x.data(), elements(gradients.input).values, loss, step, tolerance, "input");
     if (with_state) {
-      expect_gradient(initial.h.data(), elements(gradients.state.h).values, loss, step, tolerance, "h_0");
+      expect_gradient(initial.h.data(), elements(gradients.state.h).values, loss, step, tolerance,
+                      "h_0");
       if constexpr (has_c) {
-        expect_gradient(initial.c.data(), elements(gradients.state.c).values, loss, step, tolerance, "c_0");
+        expect_gradient(initial.c.data(), elements(gradients.state.c).values, loss, step, tolerance,
+                        "c_0");
       }
     }
     expect_parameter_gradients(layer, gradients.parameters, loss, step, tolerance);

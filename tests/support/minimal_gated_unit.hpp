@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A cell that the library does not have, in one struct, as a user would add it: the minimal gated unit
-// (Zhou et al. 2016), here with the forget gate after the product, as the GRU's reset gate:
+// A cell that the library does not have, in one struct, as a user would add it: the minimal gated
+// unit (Zhou et al. 2016), here with the forget gate after the product, as the GRU's reset gate:
 //
 //   f = σ(W_if x + b_if + W_hf h + b_hf)
 //   n = tanh(W_in x + b_in + f (W_hn h + b_hn))
@@ -19,10 +19,12 @@ struct MinimalGatedUnit {
   static constexpr int gates = 2;
   static constexpr int shared_gates = 1;
   static constexpr bool has_c = false;
+  static constexpr const char* slot_names[] = {"f", "n", "hn"};
 
-  // Slots: f, n and hn = W_hn h + b_hn.
+  // hn = W_hn h + b_hn
   template <class V>
-  void forward(math::Slots<MinimalGatedUnit, V>& slots, const math::UnitState<V>& prev, math::UnitState<V>& next) const {
+  void forward(math::Slots<MinimalGatedUnit, V>& slots, const math::UnitState<V>& prev,
+               math::UnitState<V>& next) const {
     using math::sigmoid;
     using math::tanh;
     auto& [f, n, hn] = slots;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A recurrent module as nested loops of reference steps (math/step.hpp): layer by layer, direction by
-// direction, step by step. Time-major, no dropout.
+// A recurrent module as nested loops of reference steps (math/step.hpp): layer by layer, direction
+// by direction, step by step. Time-major, no dropout.
 #pragma once
 
 #include <vector>
@@ -47,10 +47,11 @@ struct ReferenceResult {
 
 /// h_0, c_0, d_h_n, d_c_n: (L·D, B, ·), all there (c: only for cells that have one).
 template <math::Equations E, class Scalar>
-ReferenceResult<Scalar> reference_pass(const E& equations, const StackParameters<Scalar>& parameters,
-                                       const Tensor3<Scalar>& x, const Tensor3<Scalar>& h_0, const Tensor3<Scalar>& c_0,
-                                       const Tensor3<Scalar>& d_output, const Tensor3<Scalar>& d_h_n,
-                                       const Tensor3<Scalar>& d_c_n) {
+ReferenceResult<Scalar> reference_pass(const E& equations,
+                                       const StackParameters<Scalar>& parameters,
+                                       const Tensor3<Scalar>& x, const Tensor3<Scalar>& h_0,
+                                       const Tensor3<Scalar>& c_0, const Tensor3<Scalar>& d_output,
+                                       const Tensor3<Scalar>& d_h_n, const Tensor3<Scalar>& d_c_n) {
   const Index D = parameters.directions;
   const Index L = static_cast<Index>(parameters.cells.size()) / D;
   const auto T = static_cast<std::size_t>(x.size(0));
@@ -72,7 +73,8 @@ ReferenceResult<Scalar> reference_pass(const E& equations, const StackParameters
     }
     return state;
   };
-  const auto keep_state = [](const math::BatchState<Scalar>& state, Tensor3<Scalar>& h, Tensor3<Scalar>& c, Index k) {
+  const auto keep_state = [](const math::BatchState<Scalar>& state, Tensor3<Scalar>& h,
+                             Tensor3<Scalar>& c, Index k) {
     h[k] = state.h;
     if constexpr (E::has_c) {
       c[k] = state.c;
@@ -112,9 +114,9 @@ ReferenceResult<Scalar> reference_pass(const E& equations, const StackParameters
       for (std::size_t k = T; k-- > 0;) {
         const std::size_t t = step_of(d, k);
         d_state.h += d_out[t].middleCols(d * width, width);
-        const auto gradients =
-            math::backward_step(equations, parameters.cell(layer, d), records[static_cast<std::size_t>(index)][t],
-                                d_state, result.d_parameters.cell(layer, d));
+        const auto gradients = math::backward_step(equations, parameters.cell(layer, d),
+                                                   records[static_cast<std::size_t>(index)][t],
+                                                   d_state, result.d_parameters.cell(layer, d));
         d_in[t] += gradients.x;
         d_state = gradients.prev;
       }

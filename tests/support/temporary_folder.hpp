@@ -15,8 +15,9 @@ namespace recur::test {
 class TemporaryFolder {
  public:
   TemporaryFolder()
-      : path_(std::filesystem::temp_directory_path() / ("recur_test_" + std::to_string(std::random_device()()) + "_" +
-                                                        std::to_string(std::random_device()()))) {
+      : path_(std::filesystem::temp_directory_path() /
+              ("recur_test_" + std::to_string(std::random_device()()) + "_" +
+               std::to_string(std::random_device()()))) {
     std::filesystem::create_directories(path_);
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
@@ -31,8 +32,8 @@ class TemporaryFolder {
 
   /// Number of files and folders in it.
   std::size_t count() const {
-    return static_cast<std::size_t>(
-        std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator()));
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_),
+                                                  std::filesystem::directory_iterator()));
   }
 
  private:

@@ -162,10 +162,7 @@ class Cell {
     if (gradients.parameters.weight_ih.size() == 0) {
       gradients.parameters = zero_gradients(*this);
     }
-    check(gradients.parameters.weight_ih.rows() == parameters_.weight_ih.rows() &&
-              gradients.parameters.weight_ih.cols() == input_size() &&
-              gradients.parameters.bias_hh.size() == parameters_.bias_hh.size(),
-          E::name, "Cell::backward: gradients.parameters are of another cell");
+    check_gradients(parameters_, gradients.parameters);
 
     State d;
     assign_or_zero(d_next.h, batch, d.h);
@@ -208,7 +205,7 @@ class Cell {
   void check_state(const Array& given, Index batch, int index) const {
     const Index rows = Array::IsRowMajor ? given.rows() : given.cols();
     const Index units = Array::IsRowMajor ? given.cols() : given.rows();
-    if (units == 0 && given.size() == 0) {
+    if (units == 0 && (rows == 0 || Array::IsVectorAtCompileTime)) {
       return;  // left out
     }
     check(rows == batch, "Input batch size ", batch, " doesn't match hidden", index, " batch size ",

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// Files in the safetensors format, read and written. A file is
+// Files in the safetensors format, read (safetensors_writer.hpp writes them). A file is
 //
 //   8 bytes     little-endian length N of the header
 //   N bytes     JSON object: {"__metadata__": {"key": "value"},
-//                             "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …}
+//                             "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+//                             …}
 //   the rest    the data; offsets count from here; row-major, little-endian
 //
-// Reading trusts nothing in the file: whatever does not fit the format, byte by byte, is an Error that
-// names the file, the tensor, what was expected and what was found.
+// Reading trusts nothing in the file: whatever does not fit the format, byte by byte, is an Error
+// that names the file, the tensor, what was expected and what was found.
 #pragma once
 
 #include <algorithm>  // std::sort, std::stable_sort
@@ -17,13 +18,11 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>  // std::memcpy, std::strerror
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <map>
-#include <random>
 #include <set>
 #include <span>
 #include <string>
@@ -32,19 +31,15 @@
 #include <utility>
 #include <vector>
 
-#if defined(_WIN32)
-#include <io.h>  // _commit
-#elif __has_include(<unistd.h>)
-#include <unistd.h>  // fsync
-#endif
-
 #include <nlohmann/json.hpp>
 
 #include "recur/core/tensor.hpp"
+#include "recur/io/half.hpp"
 
 namespace recur {
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian: so must the machine be");
+static_assert(std::endian::native == std::endian::little,
+              "safetensors files are little-endian: so must the machine be");
 
 /// One tensor as it stands in a file; `bytes` belongs to the SafetensorsFile and may be unaligned.
 struct SafetensorsTensor {
@@ -72,8 +67,22 @@ struct SafetensorsDtype {
   std::uint64_t bytes;
 };
 inline constexpr std::array<SafetensorsDtype, 16> safetensors_dtypes{{
-    {"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4}, {"I16", 2}, {"I8", 1},
-    {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1}, {"BOOL", 1}, {"C64", 8}, {"F8_E4M3", 1}, {"F8_E5M2", 1},
+    {"F64", 8},
+    {"F32", 4},
+    {"F16", 2},
+    {"BF16", 2},
+    {"I64", 8},
+    {"I32", 4},
+    {"I16", 2},
+    {"I8", 1},
+    {"U64", 8},
+    {"U32", 4},
+    {"U16", 2},
+    {"U8", 1},
+    {"BOOL", 1},
+    {"C64", 8},
+    {"F8_E4M3", 1},
+    {"F8_E5M2", 1},
 }};
 
 /// Bytes of one element; 0 for a dtype that is not known.
@@ -91,13 +100,6 @@ inline bool is_floating_dtype(std::string_view dtype) {
   return dtype == "F64" || dtype == "F32" || dtype == "F16" || dtype == "BF16";
 }
 
-template <class Scalar>
-constexpr const char* safetensors_dtype_of() {
-  static_assert(std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>,
-                "float (F32) and double (F64) can be written");
-  return std::is_same_v<Scalar, float> ? "F32" : "F64";
-}
-
 /// A shape as PyTorch prints it.
 inline std::string shape_text(const std::vector<Index>& shape) {
   std::string text = "(";
@@ -110,22 +112,6 @@ inline std::string shape_text(const std::vector<Index>& shape) {
 /// A name out of a file, in quotes; control characters and what is not UTF-8 made readable.
 inline std::string in_quotes(std::string_view name) {
   return nlohmann::json(name).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-inline float half_to_float(std::uint16_t half) {
-  const std::uint32_t sign = std::uint32_t{half & 0x8000U} << 16;
-  const std::uint32_t exponent = (half >> 10) & 0x1FU;
-  const std::uint32_t fraction = half & 0x3FFU;
-  if (exponent == 0) {  // zero and subnormal numbers: fraction · 2⁻²⁴
-    const float value = static_cast<float>(fraction) * 0x1p-24F;
-    return sign != 0 ? -value : value;
-  }
-  const std::uint32_t wide = exponent == 31 ? 255 : exponent + 127 - 15;  // 31: infinities and NaN
-  return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
-}
-
-inline float bfloat_to_float(std::uint16_t upper_half) {
-  return std::bit_cast<float>(std::uint32_t{upper_half} << 16);
 }
 
 /// to[k] = convert(element k of type Stored), for elements that need not be aligned.
@@ -177,7 +163,8 @@ class SafetensorsFile {
     std::vector<std::byte> bytes(static_cast<std::size_t>(size));
     stream.seekg(0);
     stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    check(stream.gcount() == size, name, ": reading broke off: expected ", size, " bytes, got ", stream.gcount());
+    check(stream.gcount() == size, name, ": reading broke off: expected ", size, " bytes, got ",
+          stream.gcount());
     return parse(std::move(bytes), name);
   }
 
@@ -207,7 +194,8 @@ class SafetensorsFile {
 
   const SafetensorsTensor& tensor(const std::string& tensor_name) const {
     const auto found = tensors_.find(tensor_name);
-    check(found != tensors_.end(), name_, ": no tensor ", detail::in_quotes(tensor_name), " among its ", tensors_.size());
+    check(found != tensors_.end(), name_, ": no tensor ", detail::in_quotes(tensor_name),
+          " among its ", tensors_.size());
     return found->second;
   }
 
@@ -260,21 +248,23 @@ class SafetensorsFile {
   }
   const SafetensorsTensor& floating(const std::string& tensor_name, std::size_t dimensions) const {
     const SafetensorsTensor& t = floating(tensor_name);
-    check(t.shape.size() == dimensions, name_, ": ", detail::in_quotes(tensor_name), ": expected ", dimensions,
-          " dimensions, got shape ", detail::shape_text(t.shape));
+    check(t.shape.size() == dimensions, name_, ": ", detail::in_quotes(tensor_name), ": expected ",
+          dimensions, " dimensions, got shape ", detail::shape_text(t.shape));
     return t;
   }
 
   void parse_header() {
     constexpr std::uint64_t prefix = sizeof(std::uint64_t);
     const std::uint64_t size = bytes_.size();
-    check(size >= prefix, name_, ": expected the header's length in the first 8 bytes, got ", size, " bytes in all");
+    check(size >= prefix, name_, ": expected the header's length in the first 8 bytes, got ", size,
+          " bytes in all");
     std::uint64_t length = 0;
     std::memcpy(&length, bytes_.data(), prefix);
     check(length <= detail::max_safetensors_header, name_, ": expected a header of at most ",
-          detail::max_safetensors_header, " bytes, got a length of ", length, " (is this a safetensors file?)");
-    check(length <= size - prefix, name_, ": expected a header of ", length, " bytes, got ", size - prefix,
-          " (is the file complete?)");
+          detail::max_safetensors_header, " bytes, got a length of ", length,
+          " (is this a safetensors file?)");
+    check(length <= size - prefix, name_, ": expected a header of ", length, " bytes, got ",
+          size - prefix, " (is the file complete?)");
     const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + prefix, length);
     check(text.starts_with('{'), name_, ": expected a header that begins with {");
     // The JSON parser takes a zero byte for the end of the text, whatever follows.
@@ -306,7 +296,8 @@ class SafetensorsFile {
         keys.pop_back();
       } else if (event == Json::parse_event_t::key) {
         const std::string key = parsed.get<std::string>();
-        check(keys.back().insert(key).second, name_, ": key ", detail::in_quotes(key), " stands twice in the header");
+        check(keys.back().insert(key).second, name_, ": key ", detail::in_quotes(key),
+              " stands twice in the header");
       }
       return true;
     };
@@ -320,22 +311,25 @@ class SafetensorsFile {
   void read_metadata(const Json& value) {
     check(value.is_object(), name_, ": __metadata__: expected an object, got ", value.type_name());
     for (const auto& [key, text] : value.items()) {
-      check(text.is_string(), name_, ": __metadata__: expected a string for ", detail::in_quotes(key), ", got ",
-            text.type_name());
+      check(text.is_string(), name_, ": __metadata__: expected a string for ",
+            detail::in_quotes(key), ", got ", text.type_name());
       metadata_.emplace(key, text.get<std::string>());
     }
   }
 
-  SafetensorsTensor read_entry(const std::string& key, const Json& entry, std::span<const std::byte> data) const {
+  SafetensorsTensor read_entry(const std::string& key, const Json& entry,
+                               std::span<const std::byte> data) const {
     const std::string where = name_ + ": " + detail::in_quotes(key) + ": ";
     check(entry.is_object(), where, "expected an object, got ", entry.type_name());
     for (const char* field : {"dtype", "shape", "data_offsets"}) {
       check(entry.contains(field), where, "expected a field ", field, ", got none");
     }
-    check(entry.size() == 3, where, "expected the fields dtype, shape and data_offsets, got ", entry.size(), " fields");
+    check(entry.size() == 3, where, "expected the fields dtype, shape and data_offsets, got ",
+          entry.size(), " fields");
 
     SafetensorsTensor tensor;
-    check(entry["dtype"].is_string(), where, "dtype: expected a string, got ", entry["dtype"].type_name());
+    check(entry["dtype"].is_string(), where, "dtype: expected a string, got ",
+          entry["dtype"].type_name());
     tensor.dtype = entry["dtype"].get<std::string>();
     std::uint64_t bytes = detail::safetensors_dtype_size(tensor.dtype);
     check(bytes > 0, where, "unknown dtype ", detail::in_quotes(tensor.dtype));
@@ -344,34 +338,41 @@ class SafetensorsFile {
     check(shape.is_array(), where, "shape: expected an array, got ", shape.type_name());
     for (const Json& element : shape) {
       const std::uint64_t length = whole_number(element, where, "shape");
-      check(length == 0 || bytes <= std::uint64_t{std::numeric_limits<Index>::max()} / length, where,
-            "shape: the number of bytes overflows");
-      check(length <= std::uint64_t{std::numeric_limits<Index>::max()}, where, "shape: ", length, " is too large");
+      check(length == 0 || bytes <= std::uint64_t{std::numeric_limits<Index>::max()} / length,
+            where, "shape: the number of bytes overflows");
+      check(length <= std::uint64_t{std::numeric_limits<Index>::max()}, where, "shape: ", length,
+            " is too large");
       bytes *= length;
       tensor.shape.push_back(static_cast<Index>(length));
     }
 
     const Json& offsets = entry["data_offsets"];
-    check(offsets.is_array() && offsets.size() == 2, where, "data_offsets: expected an array of 2 numbers, got ",
+    check(offsets.is_array() && offsets.size() == 2, where,
+          "data_offsets: expected an array of 2 numbers, got ",
           offsets.is_array() ? std::to_string(offsets.size()) + " elements" : offsets.type_name());
     const std::uint64_t begin = whole_number(offsets[0], where, "data_offsets");
     const std::uint64_t end = whole_number(offsets[1], where, "data_offsets");
-    check(begin <= end && end <= data.size(), where, "data_offsets: expected offsets that rise and lie within the ",
-          data.size(), " bytes of data, got [", begin, ", ", end, "]");
-    check(end - begin == bytes, where, tensor.dtype, " of shape ", detail::shape_text(tensor.shape), ": expected ", bytes,
-          " bytes, got ", end - begin);
+    check(begin <= end && end <= data.size(), where,
+          "data_offsets: expected offsets that rise and lie within the ", data.size(),
+          " bytes of data, got [", begin, ", ", end, "]");
+    check(end - begin == bytes, where, tensor.dtype, " of shape ", detail::shape_text(tensor.shape),
+          ": expected ", bytes, " bytes, got ", end - begin);
     tensor.bytes = data.subspan(begin, end - begin);
     return tensor;
   }
 
-  static std::uint64_t whole_number(const Json& value, const std::string& where, const char* field) {
-    check(value.is_number_unsigned(), where, field, ": expected a whole number from 0 on, got ", value.dump());
+  static std::uint64_t whole_number(const Json& value, const std::string& where,
+                                    const char* field) {
+    check(value.is_number_unsigned(), where, field, ": expected a whole number from 0 on, got ",
+          value.dump());
     return value.get<std::uint64_t>();
   }
 
   // Tensor after tensor, every byte of the data belongs to exactly one. Sorts names_ by that order.
   void check_coverage(std::span<const std::byte> data) {
-    const auto begin_of = [&](const std::string& key) { return tensors_.at(key).bytes.data() - data.data(); };
+    const auto begin_of = [&](const std::string& key) {
+      return tensors_.at(key).bytes.data() - data.data();
+    };
     const auto end_of = [&](const std::string& key) {
       return begin_of(key) + static_cast<std::ptrdiff_t>(tensors_.at(key).bytes.size());
     };
@@ -380,166 +381,19 @@ class SafetensorsFile {
     });
     std::ptrdiff_t end = 0;
     for (const std::string& key : names_) {
-      check(begin_of(key) == end, name_, ": ", detail::in_quotes(key), ": expected data from byte ", end, " on, got ",
-            begin_of(key), begin_of(key) < end ? " (tensors overlap)" : " (bytes of no tensor before it)");
+      check(begin_of(key) == end, name_, ": ", detail::in_quotes(key), ": expected data from byte ",
+            end, " on, got ", begin_of(key),
+            begin_of(key) < end ? " (tensors overlap)" : " (bytes of no tensor before it)");
       end = end_of(key);
     }
-    check(end == static_cast<std::ptrdiff_t>(data.size()), name_, ": expected ", end, " bytes of data, got ", data.size());
+    check(end == static_cast<std::ptrdiff_t>(data.size()), name_, ": expected ", end,
+          " bytes of data, got ", data.size());
   }
 
   std::string name_;
   std::vector<std::byte> bytes_;
   std::vector<std::string> names_;
   std::map<std::string, SafetensorsTensor> tensors_;
-  std::map<std::string, std::string> metadata_;
-};
-
-/// Gathers tensors and writes them as one file. The elements are copied when they are added.
-///
-///     recur::SafetensorsWriter writer;
-///     writer.add("weight", {2, 3}, weight.data());
-///     writer.save("model.safetensors");
-///
-/// All errors are recur::Error.
-class SafetensorsWriter {
- public:
-  /// Adds a tensor (row-major; float or double).
-  template <class Scalar>
-  void add(const std::string& name, std::vector<Index> shape, const Scalar* elements) {
-    check(name != "__metadata__", "SafetensorsWriter: a tensor must not be named __metadata__");
-    check(names_.insert(name).second, "SafetensorsWriter: tensor ", detail::in_quotes(name), " was added before");
-    std::size_t bytes = sizeof(Scalar);
-    for (const Index length : shape) {
-      check(length >= 0, "SafetensorsWriter: ", detail::in_quotes(name), ": sizes must not be negative, got ",
-            detail::shape_text(shape));
-      bytes *= static_cast<std::size_t>(length);
-    }
-    std::vector<std::byte> data(bytes);
-    if (bytes > 0) {
-      std::memcpy(data.data(), elements, bytes);
-    }
-    tensors_.push_back({name, detail::safetensors_dtype_of<Scalar>(), std::move(shape), std::move(data)});
-  }
-
-  /// Adds an entry of `__metadata__`.
-  void add_metadata(const std::string& key, std::string value) { metadata_[key] = std::move(value); }
-
-  /// The contents of the file.
-  std::vector<std::byte> bytes() const {
-    // Wider elements first: then each tensor is aligned. Else in the order of adding.
-    std::vector<const Tensor*> order;
-    for (const Tensor& tensor : tensors_) {
-      order.push_back(&tensor);
-    }
-    std::stable_sort(order.begin(), order.end(), [](const Tensor* a, const Tensor* b) {
-      return detail::safetensors_dtype_size(a->dtype) > detail::safetensors_dtype_size(b->dtype);
-    });
-
-    nlohmann::ordered_json header = nlohmann::ordered_json::object();
-    if (!metadata_.empty()) {
-      header["__metadata__"] = metadata_;
-    }
-    std::size_t end = 0;
-    for (const Tensor* tensor : order) {
-      const std::size_t begin = end;
-      end += tensor->data.size();
-      header[tensor->name] = {{"dtype", tensor->dtype}, {"shape", tensor->shape}, {"data_offsets", {begin, end}}};
-    }
-    std::string text = header_text(header);
-    text.resize((text.size() + 7) / 8 * 8, ' ');
-    check(text.size() <= detail::max_safetensors_header, "SafetensorsWriter: expected a header of at most ",
-          detail::max_safetensors_header, " bytes, got ", text.size());
-
-    const std::uint64_t length = text.size();
-    std::vector<std::byte> contents(sizeof(length) + text.size() + end);
-    std::byte* to = contents.data();
-    const auto append = [&to](const void* from, std::size_t count) {
-      if (count > 0) {
-        std::memcpy(to, from, count);
-        to += count;
-      }
-    };
-    append(&length, sizeof(length));
-    append(text.data(), text.size());
-    for (const Tensor* tensor : order) {
-      append(tensor->data.data(), tensor->data.size());
-    }
-    return contents;
-  }
-
-  /// Writes the file: whole, or not at all. A file that was there is replaced in one step, and kept when
-  /// anything fails.
-  void save(const std::filesystem::path& path) const { replace_file(path, bytes()); }
-
- private:
-  struct Tensor {
-    std::string name;
-    std::string dtype;
-    std::vector<Index> shape;
-    std::vector<std::byte> data;
-  };
-
-  static std::string header_text(const nlohmann::ordered_json& header) {
-    try {
-      return header.dump();
-    } catch (const nlohmann::json::exception& error) {  // a name that is not UTF-8
-      fail("SafetensorsWriter: the header cannot be written: ", error.what());
-    }
-  }
-
-  static void replace_file(const std::filesystem::path& path, const std::vector<std::byte>& contents) {
-    namespace fs = std::filesystem;
-    std::error_code error;
-    // A link stays a link: the file behind it is replaced. Devices and folders are nobody's weights.
-    fs::path target = fs::canonical(path, error);
-    if (error) {
-      target = path;  // there is none yet
-    }
-    check(!fs::exists(target, error) || fs::is_regular_file(target, error), path.string(),
-          ": cannot be written: it exists and is not a regular file");
-
-    fs::path temporary;
-    errno = 0;
-    std::FILE* file = nullptr;
-    std::random_device random;
-    for (int attempt = 0; file == nullptr && attempt < 8; ++attempt) {
-      temporary = target;
-      temporary += ".tmp" + std::to_string(random());
-      file = std::fopen(temporary.string().c_str(), "wbx");  // x: only if it is new
-    }
-    check(file != nullptr, path.string(), ": cannot be written: ", std::strerror(errno));
-
-    bool written = std::fwrite(contents.data(), 1, contents.size(), file) == contents.size();
-    written = std::fflush(file) == 0 && written;
-    written = flush_to_disk(file) && written;
-    int reason = errno;
-    if (std::fclose(file) != 0 && written) {
-      written = false;
-      reason = errno;
-    }
-    if (written) {
-      fs::rename(temporary, target, error);
-      if (!error) {
-        return;
-      }
-    }
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    fail(path.string(), ": cannot be written: ", error ? error.message() : std::string(std::strerror(reason)));
-  }
-
-  static bool flush_to_disk(std::FILE* file) {
-#if defined(_WIN32)
-    return _commit(_fileno(file)) == 0;
-#elif __has_include(<unistd.h>)
-    return fsync(fileno(file)) == 0;
-#else
-    return file != nullptr;
-#endif
-  }
-
-  std::set<std::string> names_;
-  std::vector<Tensor> tensors_;
   std::map<std::string, std::string> metadata_;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The parameters of a model to a safetensors file and back, under PyTorch's names and with its shapes:
-// what torch.save(model.state_dict()) and load_state_dict(strict=True) do.
+// The parameters of a model to a safetensors file and back, under PyTorch's names and with its
+// shapes: what torch.save(model.state_dict()) and load_state_dict(strict=True) do.
 //
 // In Python:   safetensors.torch.save_file(model.state_dict(), "model.safetensors")
 //              model.load_state_dict(safetensors.torch.load_file("model.safetensors"))
@@ -9,8 +9,10 @@
 
 #include <map>
 #include <string>
+
 #include "recur/core/parameters.hpp"
 #include "recur/io/safetensors.hpp"
+#include "recur/io/safetensors_writer.hpp"
 
 namespace recur {
 
@@ -35,19 +37,23 @@ class StateDictFaults {
   void unexpected(const std::string& name, const SafetensorsTensor& got) {
     unexpected_ += "\n    " + in_quotes(name) + " " + shape_text(got.shape);
   }
-  void size_mismatch(const std::string& name, const std::vector<Index>& shape, const SafetensorsTensor& got) {
-    mismatches_ += "\n  size mismatch for " + in_quotes(name) + ": expected " + shape_text(shape) + ", got " +
-                   shape_text(got.shape);
+  void size_mismatch(const std::string& name, const std::vector<Index>& shape,
+                     const SafetensorsTensor& got) {
+    mismatches_ += "\n  size mismatch for " + in_quotes(name) + ": expected " + shape_text(shape) +
+                   ", got " + shape_text(got.shape);
   }
   void type_mismatch(const std::string& name, const SafetensorsTensor& got) {
-    mismatches_ += "\n  type mismatch for " + in_quotes(name) + ": expected F64, F32, F16 or BF16, got " + got.dtype;
+    mismatches_ += "\n  type mismatch for " + in_quotes(name) +
+                   ": expected F64, F32, F16 or BF16, got " + got.dtype;
   }
 
   /// Throws one Error that lists all of them, if there is any.
   void check_none(const std::string& file) const {
-    check(missing_.empty() && unexpected_.empty() && mismatches_.empty(), "Error(s) in loading state_dict from ", file,
-          ":", missing_.empty() ? "" : "\n  Missing key(s) in state_dict:", missing_,
-          unexpected_.empty() ? "" : "\n  Unexpected key(s) in state_dict:", unexpected_, mismatches_);
+    check(missing_.empty() && unexpected_.empty() && mismatches_.empty(),
+          "Error(s) in loading state_dict from ", file, ":",
+          missing_.empty() ? "" : "\n  Missing key(s) in state_dict:", missing_,
+          unexpected_.empty() ? "" : "\n  Unexpected key(s) in state_dict:", unexpected_,
+          mismatches_);
   }
 
  private:
@@ -58,14 +64,15 @@ class StateDictFaults {
 
 }  // namespace detail
 
-/// Writes all parameters of a module or composite. `prefix` goes before the names: `lstm` or `lstm.`;
-/// `metadata`: free text by name, kept in the file beside them.
+/// Writes all parameters of a module or composite. `prefix` goes before the names: `lstm` or
+/// `lstm.`; `metadata`: free text by name, kept in the file beside them.
 ///
 ///     recur::save_state_dict(lstm, "model.safetensors");
 ///
 /// The file is written whole or not at all. Throws recur::Error.
 template <class Model>
-void save_state_dict(const Model& model, const std::filesystem::path& path, const std::string& prefix = "",
+void save_state_dict(const Model& model, const std::filesystem::path& path,
+                     const std::string& prefix = "",
                      const std::map<std::string, std::string>& metadata = {}) {
   SafetensorsWriter writer;
   writer.add_metadata("format", "pt");
@@ -85,9 +92,10 @@ void save_state_dict(const Model& model, const std::filesystem::path& path, cons
 ///
 ///     recur::load_state_dict(lstm, "model.safetensors", "lstm.");
 ///
-/// Strict: names and shapes must be the model's, one for one; with a `prefix`, only the names below it
-/// count. F64, F32, F16 and BF16 are converted to the model's scalar. Throws one recur::Error that lists
-/// everything missing, unexpected, misshaped or of another type; the model is then as before.
+/// Strict: names and shapes must be the model's, one for one; with a `prefix`, only the names below
+/// it count. F64, F32, F16 and BF16 are converted to the model's scalar. Throws one recur::Error
+/// that lists everything missing, unexpected, misshaped or of another type; the model is then as
+/// before.
 template <class Model>
 void load_state_dict(Model& model, const SafetensorsFile& file, const std::string& prefix = "") {
   detail::StateDictFaults faults;
@@ -120,11 +128,16 @@ void load_state_dict(Model& model, const SafetensorsFile& file, const std::strin
   faults.check_none(file.name());
 
   update_parameters(
-      model, [&](const std::string& name, auto& array) { detail::read_elements(file.tensor(name), array.data()); }, prefix);
+      model,
+      [&](const std::string& name, auto& array) {
+        detail::read_elements(file.tensor(name), array.data());
+      },
+      prefix);
 }
 
 template <class Model>
-void load_state_dict(Model& model, const std::filesystem::path& path, const std::string& prefix = "") {
+void load_state_dict(Model& model, const std::filesystem::path& path,
+                     const std::string& prefix = "") {
   load_state_dict(model, SafetensorsFile::load(path), prefix);
 }
 

@@ -9,8 +9,9 @@
 //   backward, for each chunk:           for t, backwards: equations → d_slots; dh = d_slots W_hh
 //                                       dx = d_slots W_ih; dW += d_slotsᵀ x, … one product each
 //
-// A chunk is a number of steps whose slots stay in the second-level cache. The threads share the rows
-// of the products, and the sequences of the batch (and directions) in the scan, which needs no barrier.
+// A chunk is a number of steps whose slots stay in the second-level cache. The threads share the
+// rows of the products, and the sequences of the batch (and directions) in the scan, which needs no
+// barrier.
 #pragma once
 
 #include <algorithm>  // std::clamp, std::min, std::max
@@ -41,11 +42,13 @@ struct DirectionBuffers {
   }
 };
 
-/// Number of steps whose slots (B rows each) fit into about half a second-level cache; at least one.
+/// Number of steps whose slots (B rows each) fit into about half a second-level cache; at least
+/// one.
 template <class Scalar>
 Index chunk_steps(const Schedule& schedule, Index slots_width) {
   constexpr Index target_bytes = 512 * 1024;
-  const Index step_bytes = std::max<Index>(1, schedule.batch * slots_width * static_cast<Index>(sizeof(Scalar)));
+  const Index step_bytes =
+      std::max<Index>(1, schedule.batch * slots_width * static_cast<Index>(sizeof(Scalar)));
   return std::clamp<Index>(target_bytes / step_bytes, 1, std::max<Index>(1, schedule.steps));
 }
 
@@ -58,21 +61,25 @@ class Layer {
   Layer(std::span<const Weights> weights, const Schedule& schedule)
       : weights_(weights), schedule_(schedule), directions_(static_cast<Index>(weights.size())) {
     const CellSizes& n = weights[0].sizes();
-    const double products = static_cast<double>(n.gates * n.hidden) * static_cast<double>(n.input + n.output);
-    threads_ = kernels::useful_threads(products * static_cast<double>(schedule.steps * schedule.batch));
+    const double products =
+        static_cast<double>(n.gates * n.hidden) * static_cast<double>(n.input + n.output);
+    threads_ =
+        kernels::useful_threads(products * static_cast<double>(schedule.steps * schedule.batch));
   }
 
   /// Steps [first, first + count) of the forward direction's order and, at the same time, of the
   /// reverse direction's. x: (T, B, I), row stride x_row. Overwrites h, c, slots of those steps.
-  void forward(Index first, Index count, const Scalar* x, Index x_row, std::span<const DirectionBuffers<Scalar>> buffers) const {
+  void forward(Index first, Index count, const Scalar* x, Index x_row,
+               std::span<const DirectionBuffers<Scalar>> buffers) const {
     for (Index d = 0; d < directions_; ++d) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
       const auto [begin, end] = steps_of(d, first, count);
       schedule_.for_each_block(begin, end, [&, width = w.slots()](Index t, Index rows) {
         kernels::parallel_ranges(threads_, rows, kernels::tile_rows, [&](Index from, Index to) {
-          cells::input_sums(w, to - from, x + (t * schedule_.batch + from) * x_row, x_row,
-                            {buffer.slots + ((t - buffer.slots_first) * schedule_.batch + from) * width, width});
+          cells::input_sums(
+              w, to - from, x + (t * schedule_.batch + from) * x_row, x_row,
+              {buffer.slots + ((t - buffer.slots_first) * schedule_.batch + from) * width, width});
         });
       });
     }
@@ -85,10 +92,11 @@ class Layer {
         const Index rows = std::min(to, schedule_.running(t)) - from;
         if (rows > 0) {
           const Index row = (t - buffer.slots_first) * schedule_.batch + from;
-          cells::forward_step<E, Scalar>(w, rows, {buffer.slots + row * w.slots(), w.slots()},
-                                         buffer.state(previous_slot(d, t), from), buffer.state(t + 1, from),
-                                         {buffer.unprojected == nullptr ? nullptr : buffer.unprojected + row * hidden,
-                                          hidden, nullptr, 0});
+          cells::forward_step<E, Scalar>(
+              w, rows, {buffer.slots + row * w.slots(), w.slots()},
+              buffer.state(previous_slot(d, t), from), buffer.state(t + 1, from),
+              {buffer.unprojected == nullptr ? nullptr : buffer.unprojected + row * hidden, hidden,
+               nullptr, 0});
         }
       }
     });
@@ -96,9 +104,10 @@ class Layer {
 
   /// The whole layer backwards.
   /// x: as in forward. recorded: what forward left. d_output (T, B, D·output): gradients by the
-  /// layer's output. d_x (T, B, I): added to, or null. work.d_h, work.d_c: in: gradients by the final
-  /// state; out: by the initial one. gradients: one for each direction, added to.
-  void backward(const Scalar* x, Index x_row, std::span<const DirectionBuffers<const Scalar>> recorded,
+  /// layer's output. d_x (T, B, I): added to, or null. work.d_h, work.d_c: in: gradients by the
+  /// final state; out: by the initial one. gradients: one for each direction, added to.
+  void backward(const Scalar* x, Index x_row,
+                std::span<const DirectionBuffers<const Scalar>> recorded,
                 const Tensor3<Scalar>& d_output, Scalar* d_x, Workspace<Scalar>& work,
                 std::span<CellParameters<Scalar>* const> gradients) const {
     const CellSizes& n = weights_[0].sizes();
@@ -107,12 +116,14 @@ class Layer {
     reserve(work.slots, chunk, width);
     reserve(work.d_h_steps, n.projected() ? chunk : 0, n.output);
     work.d_unprojected.resize(directions_, n.projected() ? schedule_.batch : 0, n.hidden);
+    work.d_x_chunk.resize(directions_ > 1 && d_x != nullptr ? chunk : 0, schedule_.batch, n.input);
 
     for (Index last = schedule_.steps; last > 0; last -= std::min(chunk, last)) {
       const Index first = std::max<Index>(0, last - chunk);
       scan_backward(first, last, recorded, d_output, work);
       for (Index d = 0; d < directions_; ++d) {
-        products_backward(d, first, last, x, x_row, recorded, d_x, work, *gradients[static_cast<std::size_t>(d)]);
+        products_backward(d, first, last, x, x_row, recorded, d_x, work,
+                          *gradients[static_cast<std::size_t>(d)]);
       }
     }
   }
@@ -134,11 +145,12 @@ class Layer {
     }
   }
 
-  // f(direction, first row, last row): directions and parts of the batch, which need nothing of each
-  // other, shared among the threads.
+  // f(direction, first row, last row): directions and parts of the batch, which need nothing of
+  // each other, shared among the threads.
   template <class F>
   void for_each_task(F&& f) const {
-    const Index parts = std::max<Index>(1, std::min<Index>(threads_ / directions_, schedule_.batch / kernels::tile_rows));
+    const Index parts = std::max<Index>(
+        1, std::min<Index>(threads_ / directions_, schedule_.batch / kernels::tile_rows));
     const Index tasks = directions_ * parts;
     kernels::parallel_ranges(threads_, tasks, 1, [&](Index first, Index last) {
       for (Index task = first; task < last; ++task) {
@@ -149,16 +161,17 @@ class Layer {
   }
 
   // Steps of the chunk, last step of each direction first: d_slots of the chunk into work.slots.
-  void scan_backward(Index first, Index last, std::span<const DirectionBuffers<const Scalar>> recorded,
+  void scan_backward(Index first, Index last,
+                     std::span<const DirectionBuffers<const Scalar>> recorded,
                      const Tensor3<Scalar>& d_output, Workspace<Scalar>& work) const {
     for_each_task([&](Index d, Index from, Index to) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& record = recorded[static_cast<std::size_t>(d)];
       const CellSizes& n = w.sizes();
       const auto [begin, end] = steps_of(d, first, last - first);
-      const kernels::StateRows<Scalar> d_state{work.d_h[d].data() + from * n.output, n.output,
-                                               E::has_c ? work.d_c[d].data() + from * n.hidden : nullptr,
-                                               E::has_c ? n.hidden : 0};
+      const kernels::StateRows<Scalar> d_state{
+          work.d_h[d].data() + from * n.output, n.output,
+          E::has_c ? work.d_c[d].data() + from * n.hidden : nullptr, E::has_c ? n.hidden : 0};
       Scalar* d_slots = work.slots[static_cast<std::size_t>(d)].data();
       for (Index k = 0; k < end - begin; ++k) {
         const Index t = d == 0 ? end - 1 - k : begin + k;
@@ -168,27 +181,28 @@ class Layer {
         }
         RowMap<Scalar> dh(d_state.h, rows, n.output, Eigen::OuterStride<>(n.output));
         dh += d_output[t].block(from, d * n.output, rows, n.output);
-        const Index row = t * schedule_.batch + from;              // in the whole layer
-        const Index chunk_row = row - begin * schedule_.batch;     // in the chunk
+        const Index row = t * schedule_.batch + from;           // in the whole layer
+        const Index chunk_row = row - begin * schedule_.batch;  // in the chunk
         kernels::StateRows<const Scalar> next = record.state(t + 1, from);
         if (n.projected()) {
           next.h = record.unprojected + row * n.hidden;
           next.h_stride = n.hidden;
-          RowMap<Scalar>(work.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output, rows, n.output,
-                         Eigen::OuterStride<>(n.output)) = dh;
+          RowMap<Scalar>(work.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output,
+                         rows, n.output, Eigen::OuterStride<>(n.output)) = dh;
         }
-        cells::backward_step<E, Scalar>(w, rows, {record.slots + row * w.slots(), w.slots()},
-                                        record.state(previous_slot(d, t), from), next,
-                                        {d_slots + chunk_row * w.slots(), w.slots()}, d_state,
-                                        n.projected() ? work.d_unprojected[d].data() + from * n.hidden : nullptr);
+        cells::backward_step<E, Scalar>(
+            w, rows, {record.slots + row * w.slots(), w.slots()},
+            record.state(previous_slot(d, t), from), next,
+            {d_slots + chunk_row * w.slots(), w.slots()}, d_state,
+            n.projected() ? work.d_unprojected[d].data() + from * n.hidden : nullptr);
       }
     });
   }
 
   // The products over all steps of the chunk.
   void products_backward(Index d, Index first, Index last, const Scalar* x, Index x_row,
-                         std::span<const DirectionBuffers<const Scalar>> recorded, Scalar* d_x, Workspace<Scalar>& work,
-                         CellParameters<Scalar>& gradients) const {
+                         std::span<const DirectionBuffers<const Scalar>> recorded, Scalar* d_x,
+                         Workspace<Scalar>& work, CellParameters<Scalar>& gradients) const {
     const auto& w = weights_[static_cast<std::size_t>(d)];
     const auto& record = recorded[static_cast<std::size_t>(d)];
     const CellSizes& n = w.sizes();
@@ -196,16 +210,28 @@ class Layer {
     schedule_.for_each_block(begin, end, [&, chunk_begin = begin](Index t, Index rows) {
       const Index row = t * schedule_.batch;
       const Index chunk_row = row - chunk_begin * schedule_.batch;
-      const kernels::SlotRows<const Scalar> d_slots{work.slots[static_cast<std::size_t>(d)].data() + chunk_row * w.slots(),
-                                                    w.slots()};
+      const kernels::SlotRows<const Scalar> d_slots{
+          work.slots[static_cast<std::size_t>(d)].data() + chunk_row * w.slots(), w.slots()};
       if (d_x != nullptr) {
         kernels::parallel_ranges(threads_, rows, kernels::tile_rows, [&](Index from, Index to) {
-          cells::input_gradient<E, Scalar>(w, to - from, d_slots.rows_from(from), d_x + (row + from) * n.input, n.input,
-                                           kernels::Start::accumulate);
+          Scalar* sum = d_x + (row + from) * n.input;
+          if (directions_ == 1) {
+            cells::input_gradient<E, Scalar>(w, to - from, d_slots.rows_from(from), sum, n.input,
+                                             kernels::Start::accumulate);
+            return;
+          }
+          // Which direction comes to a step first depends on the size of the chunks, and that on
+          // the batch. Two whole products add up to the same bits in either order.
+          Scalar* product = work.d_x_chunk.data() + (chunk_row + from) * n.input;
+          cells::input_gradient<E, Scalar>(w, to - from, d_slots.rows_from(from), product, n.input,
+                                           kernels::Start::zero);
+          const Index count = (to - from) * n.input;
+          Eigen::Map<Vector<Scalar>>(sum, count) += Eigen::Map<Vector<Scalar>>(product, count);
         });
       }
       const auto prev = record.state(previous_slot(d, t), 0);
-      cells::GradientRows<Scalar> r{rows, d_slots, x + row * x_row, x_row, prev.h, prev.h_stride, nullptr, nullptr, 0};
+      cells::GradientRows<Scalar> r{rows,          d_slots, x + row * x_row, x_row, prev.h,
+                                    prev.h_stride, nullptr, nullptr,         0};
       if (n.projected()) {
         r.d_h = work.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output;
         r.unprojected = record.unprojected + row * n.hidden;

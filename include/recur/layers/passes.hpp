@@ -12,6 +12,7 @@
 
 #include "recur/core/state.hpp"
 #include "recur/layers/layer.hpp"
+#include "recur/layers/stack_parameters.hpp"
 
 namespace recur::layers {
 
@@ -19,16 +20,20 @@ namespace recur::layers {
 template <math::Equations E, class Scalar>
 struct Network {
   const E& equations;
-  std::span<const CellParameters<Scalar>> parameters;         ///< layer outer, direction inner
-  std::span<const kernels::PackedWeights<E, Scalar>> packed;  ///< the same
+  const StackParameters<Scalar>& parameters;
+  std::span<const kernels::PackedWeights<E, Scalar>> packed;  ///< layer outer, direction inner
   Index layers;
   Index directions;
   double dropout;
 
-  const CellSizes& sizes(Index layer) const { return packed[static_cast<std::size_t>(layer * directions)].sizes; }
+  const CellSizes& sizes(Index layer) const {
+    return packed[static_cast<std::size_t>(layer * directions)].sizes;
+  }
 };
 
-/// One pass through a Network. `schedule`: of the batch; states: (L·D, B, ·), in the caller's order.
+/// One pass through a Network. `schedule`: of the batch; states: (L·D, B, ·), in the caller's
+/// order. Where the schedule is that of a PackedSequence, every (T, B, ·) of the caller is its data
+/// (1, N, ·).
 template <math::Equations E, class Scalar>
 class Passes {
  public:
@@ -39,12 +44,15 @@ class Passes {
   using Weights = cells::Weights<E, Scalar>;
 
   Passes(const Network<E, Scalar>& network, const Schedule& schedule)
-      : network_(network), schedule_(schedule), hidden_(network.sizes(0).hidden), output_(network.sizes(0).output) {}
+      : network_(network),
+        schedule_(schedule),
+        hidden_(network.sizes(0).hidden),
+        output_(network.sizes(0).output) {}
 
   /// x (T, B, I) → output (T, B, D·output) and the final state, both overwritten; padding is zero.
   /// tape: null for inference.
-  void forward(ConstView x, const StateView& initial, View output, const MutableState& final, Workspace<Scalar>& work,
-               Tape<Scalar>* tape) const {
+  void forward(ConstView x, const StateView& initial, View output, const MutableState& final,
+               Workspace<Scalar>& work, Tape<Scalar>* tape) const {
     const Index T = schedule_.steps;
     const Index B = schedule_.batch;
     const Index D = network_.directions;
@@ -57,7 +65,7 @@ class Passes {
     const Scalar* in = x.data();
     Index in_row = x.stride(1);
     const bool rows_follow = T <= 1 || x.stride(0) == B * x.stride(1);
-    if (tape != nullptr || !rows_follow || !schedule_.order.empty()) {
+    if (tape != nullptr || !rows_follow || !schedule_.full()) {
       Tensor3<Scalar>& copy = tape != nullptr ? tape->layers[0].input : work.input;
       copy.resize(T, B, x.size(2));
       take_running(x, copy);
@@ -66,9 +74,12 @@ class Passes {
     }
 
     for (Index k = 0; k < network_.layers; ++k) {
-      LayerTape<Scalar>* record = tape != nullptr ? &tape->layers[static_cast<std::size_t>(k)] : nullptr;
+      LayerTape<Scalar>* record =
+          tape != nullptr ? &tape->layers[static_cast<std::size_t>(k)] : nullptr;
       if (k > 0) {
-        const Tensor3<Scalar>& below = record != nullptr ? tape->layers[static_cast<std::size_t>(k) - 1].h : work.h[(k - 1) % 2];
+        const Tensor3<Scalar>& below = record != nullptr
+                                           ? tape->layers[static_cast<std::size_t>(k) - 1].h
+                                           : work.h[(k - 1) % 2];
         in = below.data() + B * below.size(2);  // slots 1 … T
         in_row = below.size(2);
         if (record != nullptr) {
@@ -111,8 +122,9 @@ class Passes {
     }
   }
 
-  /// Gradients by the output (absent: zeros) and by the final state → by the input and by the initial
-  /// state (overwritten) and by the parameters (added to). Reads the tape's records, uses its workspace.
+  /// Gradients by the output (absent: zeros) and by the final state → by the input and by the
+  /// initial state (overwritten) and by the parameters (added to). Reads the tape's records, uses
+  /// its workspace.
   void backward(Tape<Scalar>& tape, ConstView d_output, const StateView& d_final, View d_input,
                 const MutableState& d_initial, std::span<CellParameters<Scalar>> gradients) const {
     Workspace<Scalar>& work = tape.workspace;
@@ -134,7 +146,8 @@ class Passes {
       const LayerTape<Scalar>& record = tape.layers[static_cast<std::size_t>(k)];
       const Index width = network_.sizes(k).input;
       const Scalar* in = record.input.data();
-      if (record.input.size(2) == 0) {  // neither the first layer nor behind dropout: the output below
+      if (record.input.size(2) ==
+          0) {  // neither the first layer nor behind dropout: the output below
         in = tape.layers[static_cast<std::size_t>(k) - 1].h.data() + B * width;
       }
       PerDirection<DirectionBuffers<const Scalar>> recorded;
@@ -143,8 +156,9 @@ class Passes {
       work.d_c.resize(E::has_c ? D : 0, B, hidden_);
       for (Index d = 0; d < D; ++d) {
         const auto at = static_cast<std::size_t>(d);
-        recorded[at] = direction_buffers<const Scalar>(d, record.h, record.c, record.slots[at],
-                                                       projected() ? record.unprojected[at] : nothing);
+        recorded[at] =
+            direction_buffers<const Scalar>(d, record.h, record.c, record.slots[at],
+                                            projected() ? record.unprojected[at] : nothing);
         cell_gradients[at] = &gradients[static_cast<std::size_t>(k * D + d)];
         for (Index row = 0; row < B; ++row) {
           copy_state(d_final, k * D + d, schedule_.source(row), d_state_of(work, d, row));
@@ -155,10 +169,12 @@ class Passes {
       d_in->set_zero();
       const PerDirection<Weights> weights = layer_weights(k);
       Layer<E, Scalar>(in_use(weights), schedule_)
-          .backward(in, width, in_use(recorded), *d_out, d_in->data(), work, in_use(cell_gradients));
+          .backward(in, width, in_use(recorded), *d_out, d_in->data(), work,
+                    in_use(cell_gradients));
       if (record.dropout_mask.size() > 0) {
         for_running_rows([&](Index first, Index count) {
-          d_in->rows().middleRows(first, count).array() *= record.dropout_mask.rows().middleRows(first, count).array();
+          d_in->rows().middleRows(first, count).array() *=
+              record.dropout_mask.rows().middleRows(first, count).array();
         });
       }
       for (Index d = 0; d < D; ++d) {
@@ -185,14 +201,15 @@ class Passes {
   PerDirection<Weights> layer_weights(Index layer) const {
     const auto weights = [&](Index d) {
       const auto k = static_cast<std::size_t>(layer * network_.directions + d);
-      return Weights{network_.equations, network_.parameters[k], network_.packed[k]};
+      return Weights{network_.equations, network_.parameters.cells[k], network_.packed[k]};
     };
     return {weights(0), weights(network_.directions - 1)};
   }
 
   // One direction's part of a layer's tensors. A c of one slot is updated in place.
   template <class Element, class Tensor>
-  DirectionBuffers<Element> direction_buffers(Index d, Tensor& h, Tensor& c, Tensor& slots, Tensor& unprojected) const {
+  DirectionBuffers<Element> direction_buffers(Index d, Tensor& h, Tensor& c, Tensor& slots,
+                                              Tensor& unprojected) const {
     DirectionBuffers<Element> b;
     b.h = h.data() + d * output_;
     b.h_row = h.size(2);
@@ -212,36 +229,43 @@ class Passes {
   // f(first row, count) on the rows of a (T·B × ·) matrix that hold running steps.
   template <class F>
   void for_running_rows(F&& f) const {
-    schedule_.for_each_block(0, schedule_.steps, [&](Index t, Index rows) { f(t * schedule_.batch, rows); });
+    schedule_.for_each_block(0, schedule_.steps,
+                             [&](Index t, Index rows) { f(t * schedule_.batch, rows); });
   }
 
-  // The running steps of (T, B, ·); the other rows of `to` are left alone, and never read.
+  // Row `row` of step t in an array of the caller's.
+  template <class Element>
+  Element* caller_row(Tensor3View<Element> view, Index t, Index row) const {
+    return schedule_.packed() ? view.row(0, schedule_.offsets[static_cast<std::size_t>(t)] + row)
+                              : view.row(t, schedule_.source(row));
+  }
+
+  // The caller's running steps to (T, B, ·); the other rows of `to` are left alone, and never read.
   void take_running(ConstView from, Tensor3<Scalar>& to) const {
     for (Index t = 0; t < schedule_.steps; ++t) {
-      if (schedule_.order.empty()) {
+      if (schedule_.full()) {
         to[t] = from[t];
         continue;
       }
       for (Index row = 0; row < schedule_.running(t); ++row) {
-        std::copy_n(from.row(t, schedule_.source(row)), to.size(2), to.view().row(t, row));
+        std::copy_n(caller_row(from, t, row), to.size(2), to.view().row(t, row));
       }
     }
   }
 
-  // The running steps back to the caller, and zeros for the others.
+  // The running steps back to the caller, and zeros to the padding, where there is any.
   void give_running(ConstView from, View to) const {
     for (Index t = 0; t < schedule_.steps; ++t) {
-      if (schedule_.order.empty()) {
+      if (schedule_.full()) {
         to[t] = from[t];
         continue;
       }
-      for (Index row = 0; row < schedule_.batch; ++row) {
-        Scalar* target = to.row(t, schedule_.source(row));
-        if (row < schedule_.running(t)) {
-          std::copy_n(from.row(t, row), to.size(2), target);
-        } else {
-          std::fill_n(target, to.size(2), Scalar(0));
-        }
+      const Index running = schedule_.running(t);
+      for (Index row = 0; row < running; ++row) {
+        std::copy_n(from.row(t, row), to.size(2), caller_row(to, t, row));
+      }
+      for (Index row = running; row < schedule_.batch && !schedule_.packed(); ++row) {
+        std::fill_n(caller_row(to, t, row), to.size(2), Scalar(0));
       }
     }
   }
@@ -250,15 +274,19 @@ class Passes {
   Index initial_slot(Index d, Index row) const { return d == 0 ? 0 : schedule_.length(row) + 1; }
   Index final_slot(Index d, Index row) const { return d == 0 ? schedule_.length(row) : 1; }
 
-  void set_initial_state(const DirectionBuffers<Scalar>& buffer, Index layer, Index d, const StateView& initial) const {
+  void set_initial_state(const DirectionBuffers<Scalar>& buffer, Index layer, Index d,
+                         const StateView& initial) const {
     for (Index row = 0; row < schedule_.batch; ++row) {
-      copy_state(initial, layer * network_.directions + d, schedule_.source(row), buffer.state(initial_slot(d, row), row));
+      copy_state(initial, layer * network_.directions + d, schedule_.source(row),
+                 buffer.state(initial_slot(d, row), row));
     }
   }
 
-  void get_final_state(const DirectionBuffers<Scalar>& buffer, Index layer, Index d, const MutableState& final) const {
+  void get_final_state(const DirectionBuffers<Scalar>& buffer, Index layer, Index d,
+                       const MutableState& final) const {
     for (Index row = 0; row < schedule_.batch; ++row) {
-      store_state(buffer.state(final_slot(d, row), row), final, layer * network_.directions + d, schedule_.source(row));
+      store_state(buffer.state(final_slot(d, row), row), final, layer * network_.directions + d,
+                  schedule_.source(row));
     }
   }
 
@@ -270,7 +298,8 @@ class Passes {
     return state;
   }
 
-  void copy_state(const StateView& from, Index index, Index sequence, const kernels::StateRows<Scalar>& to) const {
+  void copy_state(const StateView& from, Index index, Index sequence,
+                  const kernels::StateRows<Scalar>& to) const {
     copy_or_zero(from.h, index, sequence, to.h, output_);
     if constexpr (E::has_c) {
       copy_or_zero(from.c, index, sequence, to.c, hidden_);
@@ -285,15 +314,18 @@ class Passes {
     }
   }
 
-  void store_state(const kernels::StateRows<Scalar>& from, const MutableState& to, Index index, Index sequence) const {
+  void store_state(const kernels::StateRows<Scalar>& from, const MutableState& to, Index index,
+                   Index sequence) const {
     std::copy_n(from.h, output_, to.h.row(index, sequence));
     if constexpr (E::has_c) {
       std::copy_n(from.c, hidden_, to.c.row(index, sequence));
     }
   }
 
-  // Input of a layer behind dropout: a fresh mask times the output below. Without dropout, the output.
-  const Scalar* drop_out(Tape<Scalar>& tape, LayerTape<Scalar>& record, const Scalar* in, Index width) const {
+  // Input of a layer behind dropout: a fresh mask times the output below. Without dropout, the
+  // output.
+  const Scalar* drop_out(Tape<Scalar>& tape, LayerTape<Scalar>& record, const Scalar* in,
+                         Index width) const {
     const double p = network_.dropout;
     if (!tape.training || p == 0) {
       record.input.resize(0, 0, 0);

@@ -2,12 +2,13 @@
 //
 // Which sequences of a batch are running at which time step.
 //
-// Inside the library a batch is time-major and its sequences stand in order of falling length, so that
-// those still running at step t are the first running(t) rows, and the work is proportional to the
-// valid steps.
+// Inside the library a batch is time-major and its sequences stand in order of falling length, so
+// that those still running at step t are the first running(t) rows, and the work is proportional to
+// the valid steps.
 #pragma once
 
-#include <algorithm>  // std::stable_sort
+#include <algorithm>  // std::fill_n, std::sort
+#include <concepts>   // std::convertible_to
 #include <numeric>    // std::iota
 #include <span>
 #include <vector>
@@ -16,12 +17,23 @@
 
 namespace recur {
 
+/// How many steps of each sequence count: made from a std::vector<Index> or anything alike. Refers
+/// to it.
+struct Lengths {
+  std::span<const Index> values;
+
+  template <class Range>
+  requires std::convertible_to<const Range&, std::span<const Index>> Lengths(const Range& lengths)
+      : values(lengths) {}  // NOLINT(google-explicit-constructor)
+};
+
 struct Schedule {
   Index steps = 0;             ///< T
   Index batch = 0;             ///< B
   std::vector<Index> lengths;  ///< of the rows, falling; empty: all have T steps
   std::vector<Index> active;   ///< rows running at step t (PyTorch's batch_sizes); empty: all
-  std::vector<Index> order;    ///< row k holds the caller's sequence order[k] (PyTorch's sorted_indices)
+  std::vector<Index> order;    ///< row k holds the caller's sequence order[k]; empty: sequence k
+  std::vector<Index> offsets;  ///< of a PackedSequence: row of its data where step t begins
 
   /// All sequences have all steps.
   void assign(Index time_steps, Index batch_size) {
@@ -30,6 +42,7 @@ struct Schedule {
     lengths.clear();
     active.clear();
     order.clear();
+    offsets.clear();
   }
 
   /// Sequences of different lengths, 0 … time_steps, in any order.
@@ -38,7 +51,10 @@ struct Schedule {
     assign(time_steps, batch_size);
     order.resize(sequence_lengths.size());
     std::iota(order.begin(), order.end(), Index(0));
-    std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return length_of(a) > length_of(b); });
+    // Equal lengths in the caller's order; std::stable_sort would allocate.
+    std::sort(order.begin(), order.end(), [&](Index a, Index b) {
+      return length_of(a) != length_of(b) ? length_of(a) > length_of(b) : a < b;
+    });
     active.assign(static_cast<std::size_t>(steps), 0);
     Index row = batch;
     for (Index t = 0; t < steps; ++t) {
@@ -52,9 +68,34 @@ struct Schedule {
     }
   }
 
-  Index length(Index row) const { return lengths.empty() ? steps : lengths[static_cast<std::size_t>(row)]; }
-  Index running(Index t) const { return active.empty() ? batch : active[static_cast<std::size_t>(t)]; }
-  Index source(Index row) const { return order.empty() ? row : order[static_cast<std::size_t>(row)]; }
+  /// A PackedSequence: its batch_sizes (at least one, positive, falling) and sorted_indices.
+  void assign_packed(std::span<const Index> batch_sizes, std::span<const Index> sorted_indices) {
+    assign(static_cast<Index>(batch_sizes.size()), batch_sizes[0]);
+    active.assign(batch_sizes.begin(), batch_sizes.end());
+    order.assign(sorted_indices.begin(), sorted_indices.end());
+    lengths.resize(static_cast<std::size_t>(batch));
+    Index offset = 0;
+    for (Index t = 0; t < steps; ++t) {
+      offsets.push_back(offset);
+      offset += running(t);
+      std::fill_n(lengths.begin(), running(t), t + 1);
+    }
+  }
+
+  /// All sequences have all steps, and stand in the caller's order.
+  bool full() const { return active.empty(); }
+  /// What the caller gives and gets has the rows of a PackedSequence, not of a padded batch.
+  bool packed() const { return !offsets.empty(); }
+
+  Index length(Index row) const {
+    return lengths.empty() ? steps : lengths[static_cast<std::size_t>(row)];
+  }
+  Index running(Index t) const {
+    return active.empty() ? batch : active[static_cast<std::size_t>(t)];
+  }
+  Index source(Index row) const {
+    return order.empty() ? row : order[static_cast<std::size_t>(row)];
+  }
 
   /// Calls f(t, rows) on blocks of running rows that follow each other in memory when a step has
   /// `batch` rows: several steps at once while all sequences run, then step by step.
@@ -75,11 +116,12 @@ struct Schedule {
 
 /// Throws unless there is one length for each sequence, none below zero and none above `steps`.
 inline void check_lengths(std::span<const Index> lengths, Index batch, Index steps) {
-  check(static_cast<Index>(lengths.size()) == batch, "Expected `len(lengths)` to be equal to batch_size, but got ",
-        lengths.size(), " (batch_size=", batch, ")");
+  check(static_cast<Index>(lengths.size()) == batch,
+        "Expected `len(lengths)` to be equal to batch_size, but got ", lengths.size(),
+        " (batch_size=", batch, ")");
   for (std::size_t k = 0; k < lengths.size(); ++k) {
-    check(lengths[k] >= 0 && lengths[k] <= steps, "lengths[", k, "]: expected 0 … ", steps, " (the time steps of the input), got ",
-          lengths[k]);
+    check(lengths[k] >= 0 && lengths[k] <= steps, "lengths[", k, "]: expected 0 … ", steps,
+          " (the time steps of the input), got ", lengths[k]);
   }
 }
 

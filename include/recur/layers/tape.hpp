@@ -22,34 +22,37 @@ struct Workspace {
   std::vector<Tensor3<Scalar>> slots;        ///< D of (chunk, B, slots·H)
   std::vector<Tensor3<Scalar>> unprojected;  ///< D of (chunk, B, H)
 
-  Tensor3<Scalar> d_output[2];         ///< (T, B, D·output), layers by turns
-  Tensor3<Scalar> d_h;                 ///< (D, B, output), by the state between two steps
-  Tensor3<Scalar> d_c;                 ///< (D, B, H)
+  Tensor3<Scalar> d_output[2];             ///< (T, B, D·output), layers by turns
+  Tensor3<Scalar> d_h;                     ///< (D, B, output), by the state between two steps
+  Tensor3<Scalar> d_c;                     ///< (D, B, H)
   std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (chunk, B, output), cells with a projection
-  Tensor3<Scalar> d_unprojected;       ///< (D, B, H)
+  Tensor3<Scalar> d_unprojected;           ///< (D, B, H)
+  Tensor3<Scalar> d_x_chunk;               ///< (chunk, B, in), two directions
 };
 
-/// One layer of a Tape. Time step t stands at slot t + 1 of h and c: slot 0 holds the initial state of
-/// the forward direction; the reverse direction's stands behind each sequence's last step. So the
-/// state before step t is slot t (forward) or t + 2 (reverse), without exceptions.
+/// One layer of a Tape. Time step t stands at slot t + 1 of h and c: slot 0 holds the initial state
+/// of the forward direction; the reverse direction's stands behind each sequence's last step. So
+/// the state before step t is slot t (forward) or t + 2 (reverse), without exceptions.
 template <class Scalar>
 struct LayerTape {
-  Tensor3<Scalar> input;               ///< (T, B, in): first layer, and layers behind dropout; else empty
-  Tensor3<Scalar> h;                   ///< (T+2, B, D·output)
-  Tensor3<Scalar> c;                   ///< (T+2, B, D·H), cells that have one
+  Tensor3<Scalar> input;  ///< (T, B, in): first layer, and layers behind dropout; else empty
+  Tensor3<Scalar> h;      ///< (T+2, B, D·output)
+  Tensor3<Scalar> c;      ///< (T+2, B, D·H), cells that have one
   std::vector<Tensor3<Scalar>> slots;  ///< D of (T, B, slots·H): activated gates (math/cell.hpp)
-  std::vector<Tensor3<Scalar>> unprojected;  ///< D of (T, B, H): h before the projection, where there is one
-  Tensor3<Scalar> dropout_mask;        ///< (T, B, in): 0 or 1/(1-p), by which `input` was multiplied
+  std::vector<Tensor3<Scalar>>
+      unprojected;               ///< D of (T, B, H): h before the projection, where there is one
+  Tensor3<Scalar> dropout_mask;  ///< (T, B, in): 0 or 1/(1-p), by which `input` was multiplied
 };
 
 /// Everything that backward needs of a forward pass, readable by the user. Memory in scalars:
-/// T·B·I for the input, and for each layer and direction T·B·(slots + 1)·H, H more with a cell state.
+/// T·B·I for the input, and for each layer and direction T·B·(slots + 1)·H, H more with a cell
+/// state.
 template <class Scalar>
 struct Tape {
   Schedule schedule;
   std::vector<LayerTape<Scalar>> layers;
-  bool training = true;         ///< false: dropout is left out, as in module.eval()
-  Generator generator;          ///< draws the dropout masks; assign a Generator(seed) to choose them
+  bool training = true;  ///< false: dropout is left out, as in module.eval()
+  Generator generator;   ///< draws the dropout masks; assign a Generator(seed) to choose them
   Workspace<Scalar> workspace;  ///< scratch memory of forward and backward
 };
 

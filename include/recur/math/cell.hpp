@@ -42,6 +42,8 @@ using Slots = std::array<V, static_cast<std::size_t>(slot_count<E>)>;
 /// backward: slots in: what forward left; out: gradients by the sums, slot by slot.
 ///           d in: gradients by next.h and next.c; out: by prev.h and prev.c, leaving out the part
 ///           of prev.h that comes through W_hh.
+/// Optional: `static constexpr const char* slot_names[]`, by which Recurrent::observe finds what
+/// forward left in the slots.
 template <class E>
 concept Equations = requires(const E& equations, Slots<E, double>& slots,
                              UnitState<double>& state) {

@@ -21,8 +21,9 @@ struct GRU {
   static constexpr int gates = 3;
   static constexpr int shared_gates = 2;
   static constexpr bool has_c = false;
+  static constexpr const char* slot_names[] = {"r", "z", "n", "hn"};
 
-  // Slots: r, z, n and hn = W_hn h + b_hn.
+  // hn = W_hn h + b_hn
   template <class V>
   void forward(Slots<GRU, V>& slots, const UnitState<V>& prev, UnitState<V>& next) const {
     auto& [r, z, n, hn] = slots;

@@ -23,6 +23,7 @@ struct LSTM {
   static constexpr int gates = 4;
   static constexpr int shared_gates = 4;
   static constexpr bool has_c = true;
+  static constexpr const char* slot_names[] = {"i", "f", "g", "o"};
 
   template <class V>
   void forward(Slots<LSTM, V>& slots, const UnitState<V>& prev, UnitState<V>& next) const {

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+//
+// Calls of layers on packed sequences: against calls with lengths, and refused where they do not
+// fit. Against PyTorch: packed_golden_test.cpp. Calls on tensors and matrices: stack_test.cpp.
+#include "recur/layers/calls.hpp"
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "recur/layers/gru.hpp"
+#include "recur/layers/lstm.hpp"
+#include "recur/layers/rnn.hpp"
+
+#include "support/allocations.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
+
+namespace {
+
+using recur::Index;
+using recur::PackedSequence;
+using recur::RowMatrix;
+using recur::Tensor3;
+using recur::test::expect_parameters_close;
+using recur::test::expect_same;
+using recur::test::random_tensor;
+using Indices = std::vector<Index>;
+using LSTM = recur::LSTM<double>;
+using GRU = recur::GRU<double>;
+
+template <class Layer>
+constexpr bool has_c = requires(typename Layer::State state) {
+  state.c;
+};
+
+template <class Layer>
+typename Layer::State random_state(const Layer& layer, Index batch, recur::Generator& generator) {
+  const Index states = layer.num_layers() * layer.directions();
+  typename Layer::State state;
+  state.h = random_tensor<double>(generator, states, batch, layer.output_size());
+  if constexpr (has_c<Layer>) {
+    state.c = random_tensor<double>(generator, states, batch, layer.hidden_size());
+  }
+  return state;
+}
+
+template <class State>
+void expect_same_state(const State& actual, const State& expected) {
+  expect_same(actual.h, expected.h, "h");
+  if constexpr (requires { actual.c; }) {
+    expect_same(actual.c, expected.c, "c");
+  }
+}
+
+// Packing changes where the rows stand, and not one bit of what comes out. The steps in which all
+// sequences run are blocked differently: parameter gradients are equal up to rounding.
+template <class Layer>
+void expect_equals_lengths(const Layer& layer, const Indices& lengths) {
+  recur::Generator generator(1);
+  const Index B = static_cast<Index>(lengths.size());
+  const Index T = *std::max_element(lengths.begin(), lengths.end());
+  const bool sorted = std::is_sorted(lengths.rbegin(), lengths.rend());
+  const auto x = random_tensor<double>(generator, T, B, layer.input_size());
+  const auto d_output =
+      random_tensor<double>(generator, T, B, layer.directions() * layer.output_size());
+  const auto initial = random_state(layer, B, generator);
+  const auto d_state = random_state(layer, B, generator);
+
+  typename Layer::Tape tape;
+  const auto expected = layer.forward(x, lengths, initial, tape);
+  const auto d_expected = layer.backward(tape, d_output, d_state);
+
+  const auto packed = recur::pack_padded_sequence(x, lengths, {.enforce_sorted = sorted});
+  typename Layer::Tape packed_tape;
+  const auto out = layer.forward(packed, initial, packed_tape);
+  const auto d_packed = recur::pad_packed_sequence_backward(d_output, out.output);
+  const auto gradients = layer.backward(packed_tape, d_packed, d_state);
+
+  EXPECT_EQ(out.output.batch_sizes, packed.batch_sizes);
+  EXPECT_EQ(out.output.sorted_indices, packed.sorted_indices);
+  EXPECT_EQ(out.output.unsorted_indices, packed.unsorted_indices);
+  EXPECT_EQ(gradients.input.batch_sizes, packed.batch_sizes);
+  EXPECT_EQ(gradients.input.sorted_indices, packed.sorted_indices);
+  EXPECT_EQ(gradients.input.unsorted_indices, packed.unsorted_indices);
+  expect_same(recur::pad_packed_sequence(out.output).data, expected.output, "output");
+  expect_same_state(out.state, expected.state);
+  expect_same(recur::pad_packed_sequence(gradients.input).data, d_expected.input, "d_input");
+  expect_same_state(gradients.state, d_expected.state);
+  expect_parameters_close(gradients.parameters, d_expected.parameters, 0);
+
+  const auto inference = layer.forward(packed, initial);
+  expect_same(inference.output.data, out.output.data, "output of inference");
+  expect_same_state(inference.state, out.state);
+  const auto without_state = layer.forward(packed);
+  expect_same(recur::pad_packed_sequence(without_state.output).data,
+              layer.forward(x, lengths).output, "output without a state");
+
+  // d_output left out is zeros.
+  const auto by_state = layer.backward(packed_tape, PackedSequence<double>(), d_state);
+  const Tensor3<double> zeros(T, B, d_output.size(2));
+  const auto d_zeros =
+      layer.backward(packed_tape, recur::pad_packed_sequence_backward(zeros, out.output), d_state);
+  expect_same(by_state.input.data, d_zeros.input.data, "d_input");
+  EXPECT_EQ(by_state.input.sorted_indices, packed.sorted_indices);
+  expect_parameters_close(by_state.parameters, d_zeros.parameters, 0);
+}
+
+TEST(PackedCalls, EqualCallsWithLengths) {
+  for (const Indices& lengths :
+       {Indices{5}, Indices{10, 10, 6, 2, 2, 1, 1}, Indices{2, 1, 3, 2, 10, 5, 3}, Indices{4, 4}}) {
+    expect_equals_lengths(LSTM({.input_size = 3, .hidden_size = 5}), lengths);
+    expect_equals_lengths(LSTM({.input_size = 3,
+                                .hidden_size = 5,
+                                .num_layers = 2,
+                                .bidirectional = true,
+                                .proj_size = 2}),
+                          lengths);
+    expect_equals_lengths(
+        GRU({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}), lengths);
+    expect_equals_lengths(recur::RNN<double>({.input_size = 3, .hidden_size = 5}), lengths);
+  }
+}
+
+// What a user of PyTorch moves over: any valid order of the sequences, not only the stable one, and
+// unsorted_indices left to be derived.
+TEST(PackedCalls, AnyValidOrder) {
+  recur::Generator generator(2);
+  const GRU gru({.input_size = 3, .hidden_size = 5, .bidirectional = true}, generator);
+  const Indices lengths{4, 4, 2};
+  const auto x = random_tensor<double>(generator, 4, 3, 3);
+  const auto expected = gru.forward(x, lengths);
+  PackedSequence<double> packed{{}, {3, 3, 2, 2}, {1, 0, 2}, {}};
+  packed.data.resize(10, 3);
+  Index row = 0;
+  for (Index t = 0; t < 4; ++t) {
+    for (Index k = 0; k < packed.batch_sizes[static_cast<std::size_t>(t)]; ++k) {
+      packed.data.row(row++) = x[t].row(packed.sorted_indices[static_cast<std::size_t>(k)]);
+    }
+  }
+  const auto out = gru.forward(packed);
+  EXPECT_EQ(out.output.unsorted_indices, (Indices{1, 0, 2}));
+  expect_same(recur::pad_packed_sequence(out.output).data, expected.output, "output");
+  expect_same(out.state.h, expected.state.h, "h_n");
+}
+
+TEST(PackedCalls, DropoutCoversTheElementsThereAre) {
+  recur::Generator generator(3);
+  const LSTM lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .dropout = 0.5}, generator);
+  const auto x = random_tensor<double>(generator, 6, 3, 3);
+  const Indices lengths{2, 6, 3};
+  LSTM::Tape tape;
+  LSTM::Tape packed_tape;
+  tape.generator = packed_tape.generator = recur::Generator(9);
+  const auto expected = lstm.forward(x, lengths, {}, tape);
+  const auto out = lstm.forward(recur::pack_padded_sequence(x, lengths, {.enforce_sorted = false}),
+                                {}, packed_tape);
+  expect_same(recur::pad_packed_sequence(out.output).data, expected.output, "output");
+}
+
+TEST(PackedCalls, ReusedMemoryGivesTheSameAndAllocatesNothing) {
+  recur::Generator generator(4);
+  const LSTM lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true},
+                  generator);
+  const auto x = recur::pack_padded_sequence(random_tensor<double>(generator, 6, 3, 3),
+                                             Indices{2, 6, 3}, {.enforce_sorted = false});
+  const auto other = random_tensor<double>(generator, 7, 4, 3);
+  LSTM::Tape tape;
+  const auto expected = lstm.forward(x, {}, tape);
+  const auto d_expected = lstm.backward(tape, expected.output, expected.state);
+
+  LSTM::PackedOutput out;
+  LSTM::PackedOutput inference;
+  LSTM::PackedGradients gradients;
+  LSTM::Workspace work;
+  lstm.forward(other, {}, tape);  // of another kind and size
+  lstm.forward(x, {}, out, tape);
+  lstm.backward(tape, out.output, out.state, gradients);
+  lstm.forward(x, {}, inference, work);
+  const auto again = [&] {
+    recur::set_zero(gradients.parameters);
+    lstm.forward(x, {}, out, tape);
+    lstm.backward(tape, out.output, out.state, gradients);
+    lstm.forward(x, {}, inference, work);
+  };
+  again();
+  if (recur::test::can_count_allocations()) {
+    EXPECT_EQ(recur::test::allocations_of(again), 0U);
+  }
+  expect_same(out.output.data, expected.output.data, "output");
+  expect_same(inference.output.data, expected.output.data, "output");
+  expect_same(gradients.input.data, d_expected.input.data, "d_input");
+  expect_parameters_close(gradients.parameters, d_expected.parameters, 0);
+  lstm.backward(tape, out.output, out.state, gradients);  // parameter gradients add up
+  expect_same(gradients.input.data, d_expected.input.data, "d_input");
+  recur::for_each_gradient([](auto& array) { array *= 0.5; }, gradients.parameters);
+  expect_parameters_close(gradients.parameters, d_expected.parameters, 1e-15);
+}
+
+TEST(PackedCalls, Errors) {
+  const LSTM lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2});
+  const PackedSequence<double> x{RowMatrix<double>::Zero(6, 3), {3, 2, 1}, {}, {}};
+  const auto error = [&](auto&& spoil) {
+    PackedSequence<double> bad = x;
+    spoil(bad);
+    LSTM::Tape tape;
+    const std::string text = recur::test::error_of([&] { lstm.forward(bad); });
+    EXPECT_EQ(recur::test::error_of([&] { lstm.forward(bad, {}, tape); }), text);
+    EXPECT_TRUE(tape.layers.empty());
+    return text;
+  };
+  EXPECT_EQ(error([](auto& p) {
+              p.batch_sizes = {2, 3, 1};
+            }),
+            "PackedSequence: batch_sizes[1]: expected at most the 2 before it, got 3");
+  EXPECT_EQ(error([](auto& p) {
+              p.batch_sizes = {3, 3, 1};
+            }),
+            "PackedSequence: data: expected 7 rows, the sum of batch_sizes, got 6");
+  EXPECT_EQ(error([](auto& p) {
+              p.sorted_indices = {0, 1, 3};
+            }),
+            "sorted_indices[2]: expected a permutation of 0 … 2, got 3");
+  EXPECT_EQ(error([](auto& p) { p = {}; }),
+            "PackedSequence: batch_sizes: expected at least one, got none");
+  EXPECT_EQ(error([](auto& p) { p.data.resize(6, 4); }),
+            "input.size(-1) must be equal to input_size. Expected 3, got 4");
+  const Tensor3<double> good(2, 3, 5);
+  const Tensor3<double> wrong(2, 2, 5);
+  EXPECT_ERROR(lstm.forward(x, {wrong, good}), "Expected hidden[0] size (2, 3, 5), got [2, 2, 5]");
+  EXPECT_ERROR(lstm.forward(x, {good, wrong}), "Expected hidden[1] size (2, 3, 5), got [2, 2, 5]");
+}
+
+TEST(PackedCalls, ErrorsOfBackwardBeforeAnythingIsWritten) {
+  recur::Generator generator(5);
+  const LSTM lstm({.input_size = 3, .hidden_size = 5});
+  const auto padded = random_tensor<double>(generator, 3, 3, 3);
+  const auto x = recur::pack_padded_sequence(padded, Indices{2, 1, 3}, {.enforce_sorted = false});
+  LSTM::Tape tape;
+  const auto out = lstm.forward(x, {}, tape);
+  LSTM::PackedGradients gradients;
+  lstm.backward(tape, out.output, {}, gradients);
+  const LSTM::PackedGradients before = gradients;
+  const auto error = [&](auto&& spoil) {
+    PackedSequence<double> bad = out.output;
+    spoil(bad);
+    return recur::test::error_of([&] { lstm.backward(tape, bad, {}, gradients); });
+  };
+  const std::string structure =
+      "LSTM::backward: d_output: expected the batch_sizes and sorted_indices of the output";
+  EXPECT_EQ(error([](auto& p) {
+              p.batch_sizes = {2, 2, 2};
+              p.sorted_indices = p.unsorted_indices = {};
+            }),
+            structure);
+  EXPECT_EQ(error([](auto& p) { p.sorted_indices = p.unsorted_indices = {}; }), structure);
+  EXPECT_EQ(error([](auto& p) {
+              p.batch_sizes = {1, 3, 2};
+            }),
+            "PackedSequence: batch_sizes[1]: expected at most the 1 before it, got 3");
+  EXPECT_EQ(error([](auto& p) { p.data.resize(6, 4); }),
+            "LSTM::backward: d_output: expected 5 features, got 4");
+  EXPECT_ERROR(lstm.backward(tape, out.output, {Tensor3<double>(1, 2, 5), {}}, gradients),
+               "Expected d_state.h size (1, 3, 5), got [1, 2, 5]");
+  expect_same(gradients.input.data, before.input.data, "d_input");
+  expect_parameters_close(gradients.parameters, before.parameters, 0);
+
+  // The kind of the gradient must be that of the call.
+  EXPECT_ERROR(lstm.backward(tape, {}), "the tape is of a PackedSequence, and so must d_output be");
+  EXPECT_ERROR(lstm.backward(tape, Tensor3<double>(3, 3, 5)), "PackedSequence");
+  EXPECT_ERROR(lstm.backward(tape, RowMatrix<double>(3, 5)), "the tape holds a batch of 3");
+  lstm.forward(padded, {}, tape);
+  EXPECT_ERROR(lstm.backward(tape, out.output), "the tape is of a padded batch");
+}
+
+}  // namespace
