@@ -4,13 +4,13 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
-#include <map>
 #include <string>
-#include <type_traits>
+
+#include "recur/io/safetensors.hpp"
+#include "recur/kernels/threads.hpp"
 
 #include "digits.hpp"
-#include "idx.hpp"
-#include "training.hpp"
+#include "runs.hpp"
 
 namespace {
 
@@ -28,15 +28,7 @@ mnist::Mnist load_data(const Settings& s) {
   return drawn;
 }
 
-// What the file of weights says about the model, so that it can be read without the same options.
-std::map<std::string, std::string> describe(const Settings& s) {
-  return {{"cell", s.cell},
-          {"hidden", std::to_string(s.hidden)},
-          {"layers", std::to_string(s.layers)},
-          {"bidirectional", s.bidirectional ? "1" : "0"},
-          {"centred", s.centred ? "1" : "0"}};
-}
-
+// The form of the model, from the metadata of its weights: what describe() in run.hpp wrote.
 void take_description(const recur::SafetensorsFile& file, Settings& s) {
   const auto& m = file.metadata();
   const auto number = [&](const char* key, recur::Index& value) {
@@ -62,69 +54,6 @@ void take_description(const recur::SafetensorsFile& file, Settings& s) {
   }
 }
 
-template <template <class, int, int> class Cell, class Scalar>
-using ClassifierOf = mnist::Classifier<Cell<Scalar, recur::Dynamic, recur::Dynamic>>;
-
-// A new model. Its weights are drawn in float for both precisions: they are those of
-// torch.manual_seed.
-template <template <class, int, int> class Cell, class Scalar>
-ClassifierOf<Cell, Scalar> make_model(const auto& options) {
-  ClassifierOf<Cell, float> drawn(options);
-  if constexpr (std::is_same_v<Scalar, float>) {
-    return drawn;
-  } else {
-    std::map<std::string, recur::RowMatrix<Scalar>> weights;
-    recur::for_each_parameter(drawn, [&](const std::string& name, const auto& array) {
-      weights[name] = array.template cast<Scalar>();
-    });
-    const recur::Generator drawn_so_far = recur::default_generator();
-    ClassifierOf<Cell, Scalar> model(options);
-    recur::default_generator() = drawn_so_far;
-    recur::update_parameters(
-        model, [&](const std::string& name, auto& array) { array = weights.at(name); });
-    return model;
-  }
-}
-
-template <template <class, int, int> class Cell, class Scalar>
-void run(const Settings& s, const mnist::Mnist& data, const auto& options) {
-  recur::manual_seed(s.seed);
-  auto model = make_model<Cell, Scalar>(options);
-  if (!s.load.empty()) {
-    recur::load_state_dict(model, s.load);
-  }
-  std::printf(
-      "model: %s(28, %lld, %lld layer%s%s) + Linear(10), %lld parameters; %s, %d thread%s\n",
-      s.cell.c_str(), static_cast<long long>(s.hidden), static_cast<long long>(s.layers),
-      s.layers == 1 ? "" : "s", s.bidirectional ? ", bidirectional" : "",
-      static_cast<long long>(recur::parameter_count(model)), s.use_double ? "double" : "float",
-      recur::max_threads(), recur::max_threads() == 1 ? "" : "s");
-  std::fflush(stdout);
-
-  std::filesystem::create_directories(s.out);
-  mnist::History history;
-  if (!s.evaluate) {
-    history = mnist::train(model, data.train, data.test, s);
-  }
-  const mnist::ConfusionMatrix confusion = mnist::test(model, data.test, s.centred);
-  std::cout << '\n' << confusion.text() << '\n';
-  if (!s.evaluate) {
-    mnist::write_training_curve(s.out / "loss.svg", history.loss, history.accuracy,
-                                "MNIST rows, preset " + s.preset + ", " + s.cell);
-    mnist::write_losses(s.out / "losses.csv", history);
-    recur::save_state_dict(model, s.save, "", describe(s));
-    std::printf("wrote %s, %s and %s\n", (s.out / "loss.svg").c_str(),
-                (s.out / "losses.csv").c_str(), s.save.c_str());
-    std::printf("training took %.1f s\n", history.seconds);
-  }
-  std::printf("test accuracy: %.2f %%\n", 100 * confusion.accuracy());
-}
-
-template <template <class, int, int> class Cell>
-void run(const Settings& s, const mnist::Mnist& data, const auto& options) {
-  s.use_double ? run<Cell, double>(s, data, options) : run<Cell, float>(s, data, options);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -142,26 +71,12 @@ int main(int argc, char** argv) {
     std::printf("data: %s, %zu training and %zu test images\n", data.source.c_str(),
                 data.train.size(), data.test.size());
 
-    const recur::RecurrentOptions options{.input_size = mnist::image_side,
-                                          .hidden_size = s.hidden,
-                                          .num_layers = s.layers,
-                                          .batch_first = true,
-                                          .dropout = s.dropout,
-                                          .bidirectional = s.bidirectional};
     if (s.cell == "lstm") {
-      run<recur::LSTM>(s, data, options);
+      mnist::run_lstm(s, data);
     } else if (s.cell == "gru") {
-      run<recur::GRU>(s, data, options);
+      mnist::run_gru(s, data);
     } else if (s.cell == "rnn" || s.cell == "rnn_relu") {
-      run<recur::RNN>(s, data,
-                      recur::RNNOptions{.input_size = mnist::image_side,
-                                        .hidden_size = s.hidden,
-                                        .num_layers = s.layers,
-                                        .nonlinearity = s.cell == "rnn" ? recur::Nonlinearity::tanh
-                                                                        : recur::Nonlinearity::relu,
-                                        .batch_first = true,
-                                        .dropout = s.dropout,
-                                        .bidirectional = s.bidirectional});
+      mnist::run_rnn(s, data);
     } else {
       throw recur::Error(s.load.string() +
                          ": metadata cell: expected lstm, gru, rnn or rnn_relu, got " + s.cell);

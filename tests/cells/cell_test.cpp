@@ -262,36 +262,4 @@ TEST(Cells, ParameterGradientsAddUp) {
   expect_same(gradients.input, input, "d_x");
 }
 
-// ---- errors ----
-
-TEST(CellErrors, SayWhatPyTorchSays) {
-  const recur::LSTMCell<float> cell({.input_size = 3, .hidden_size = 4});
-  const RowMatrix<float> x(2, 3);
-  const RowMatrix<float> good(2, 4);
-  EXPECT_ERROR(cell.forward(RowMatrix<float>(2, 5)),
-               "input has inconsistent input_size: got 5 expected 3");
-  EXPECT_ERROR(cell.forward(x, {RowMatrix<float>(3, 4), good}),
-               "Input batch size 2 doesn't match hidden0 batch size 3");
-  EXPECT_ERROR(cell.forward(x, {good, RowMatrix<float>(3, 4)}),
-               "Input batch size 2 doesn't match hidden1 batch size 3");
-  EXPECT_ERROR(cell.forward(x, {RowMatrix<float>(2, 5), good}),
-               "hidden0 has inconsistent hidden_size: got 5, expected 4");
-  EXPECT_ERROR(cell.forward(x, {good, RowMatrix<float>(2, 5)}),
-               "hidden1 has inconsistent hidden_size: got 5, expected 4");
-  EXPECT_ERROR(cell.forward(Vector<float>(4)),
-               "input has inconsistent input_size: got 4 expected 3");
-}
-
-TEST(CellErrors, Backward) {
-  const recur::LSTMCell<float> cell({.input_size = 3, .hidden_size = 4});
-  recur::LSTMCell<float>::Tape tape;
-  EXPECT_ERROR(cell.backward(tape, {RowMatrix<float>(2, 4), {}}),
-               "call forward with this tape first");
-  cell.forward(RowMatrix<float>::Zero(2, 3).eval(), {}, tape);
-  EXPECT_ERROR(cell.backward(tape, {RowMatrix<float>(3, 4), {}}),
-               "doesn't match hidden0 batch size 3");
-  EXPECT_ERROR(cell.backward(tape, {{}, RowMatrix<float>(2, 3)}),
-               "hidden1 has inconsistent hidden_size: got 3, expected 4");
-}
-
 }  // namespace

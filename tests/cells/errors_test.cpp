@@ -174,8 +174,7 @@ TYPED_TEST(CellErrors, Gradients) {
   Trained<TypeParam> t;
   const RowMatrix<float> good(2, 4);
   const auto refuses = [&](const std::string& text, const RowMatrix<float>& d_h) {
-    t.refuses(text,
-              [&] { t.cell.backward(t.tape, state_of<TypeParam>(d_h, good), t.gradients); });
+    t.refuses(text, [&] { t.cell.backward(t.tape, state_of<TypeParam>(d_h, good), t.gradients); });
   };
   refuses("Input batch size 2 doesn't match hidden0 batch size 3", RowMatrix<float>(3, 4));
   refuses("hidden0 has inconsistent hidden_size: got 5, expected 4", RowMatrix<float>(2, 5));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
 // The program recur_eval (tests/golden/recur_eval.cpp): what it computes, and what it refuses.
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
@@ -11,10 +10,6 @@
 #include <type_traits>
 #include <vector>
 
-#if __has_include(<sys/wait.h>)
-#include <sys/wait.h>
-#endif
-
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -23,6 +18,7 @@
 
 #include "support/compare.hpp"
 #include "support/golden.hpp"
+#include "support/run_program.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace {
@@ -36,23 +32,10 @@ using recur::test::GoldenCase;
 using recur::test::TemporaryFolder;
 using Shape = std::vector<Index>;
 
-struct Finished {
-  int code;
-  std::string output;  // of stdout and stderr
-};
+using recur::test::Finished;
 
 Finished run(const TemporaryFolder& folder, const std::vector<std::string>& arguments) {
-  const std::string log = (folder / "log").string();
-  std::string command = "\"" RECUR_EVAL_PROGRAM "\"";
-  for (const std::string& argument : arguments) {
-    command += " \"" + argument + "\"";
-  }
-  int code = std::system((command + " > \"" + log + "\" 2>&1").c_str());
-#if __has_include(<sys/wait.h>)
-  code = WIFEXITED(code) ? WEXITSTATUS(code) : -1;
-#endif
-  std::ifstream stream(log);
-  return {code, std::string(std::istreambuf_iterator<char>(stream), {})};
+  return recur::test::run_program(RECUR_EVAL_PROGRAM, folder, arguments);
 }
 
 void write_text(const std::filesystem::path& path, const std::string& text) {

@@ -73,8 +73,8 @@ struct Data {
       }
     };
     x = random_tensor<Scalar>(generator, steps, batch, layer.input_size());
-    d_output = random_tensor<Scalar>(generator, steps, batch,
-                                     layer.directions() * layer.output_size());
+    d_output =
+        random_tensor<Scalar>(generator, steps, batch, layer.directions() * layer.output_size());
     random_state(initial);
     random_state(d_state);
   }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
 // Dropout between layers: how much, where, from which generator, and backwards through its mask.
-#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -45,8 +44,8 @@ Tensor3<double> ones(Index steps, Index batch, Index features) {
   return x;
 }
 
-// PyTorch's test_RNN_dropout: 10 reaches each unit of the first layer; a unit of the second sums
-// up what is left of a thousand.
+// PyTorch's test_RNN_dropout (point 4 of its checks, see pytorch_checklist_test.cpp): 10 reaches
+// each unit of the first layer; a unit of the second sums up what is left of a thousand.
 void expect_statistics(const RNN& rnn, double p, bool training) {
   RNN::Tape tape;
   tape.training = training;
@@ -69,7 +68,7 @@ void expect_statistics(const RNN& rnn, double p, bool training) {
   EXPECT_TRUE((state.h[1].array() == value).all());
 }
 
-TEST(Dropout, ScalesWhatItKeepsBetweenLayersOnly) {
+TEST(PyTorchChecklist, P04_DropoutScalesWhatItKeepsBetweenLayersOnly) {
   for (const double p : {0.0, 0.276, 0.731, 1.0}) {
     SCOPED_TRACE(p);
     expect_statistics(ones_rnn(p), p, true);
@@ -91,12 +90,9 @@ TEST(Dropout, CanBeChangedAfterConstruction) {
 // Every element and step is drawn by itself.
 TEST(Dropout, DropsItsShareOfEveryStepSequenceAndUnit) {
   recur::Generator generator(1);
-  const LSTM lstm({.input_size = 3,
-                   .hidden_size = 20,
-                   .num_layers = 3,
-                   .dropout = 0.3,
-                   .bidirectional = true},
-                  generator);
+  const LSTM lstm(
+      {.input_size = 3, .hidden_size = 20, .num_layers = 3, .dropout = 0.3, .bidirectional = true},
+      generator);
   LSTM::Tape tape;
   lstm.forward(random_tensor<double>(generator, 30, 40, 3), {}, tape);
   for (const std::size_t layer : {1U, 2U}) {
@@ -115,10 +111,8 @@ TEST(Dropout, DropsItsShareOfEveryStepSequenceAndUnit) {
       EXPECT_NEAR(share_dropped(mask.col(unit)), 0.3, 5 * std::sqrt(0.3 * 0.7 / 1200));
     }
     // No two rows alike.
-    EXPECT_TRUE((mask.topRows(mask.rows() - 1) != mask.bottomRows(mask.rows() - 1))
-                    .rowwise()
-                    .any()
-                    .all());
+    EXPECT_TRUE(
+        (mask.topRows(mask.rows() - 1) != mask.bottomRows(mask.rows() - 1)).rowwise().any().all());
   }
 }
 

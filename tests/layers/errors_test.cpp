@@ -350,8 +350,7 @@ TYPED_TEST(LayerErrors, TapeOfAnotherLayer) {
   Trained<TypeParam> t({.input_size = 3, .hidden_size = 5});
   const std::string name = name_of<TypeParam>;
   const auto refuses = [&](const std::string& text) {
-    t.refuses(name + "::backward: " + text,
-              [&] { t.layer.backward(t.tape, {}, {}, t.gradients); });
+    t.refuses(name + "::backward: " + text, [&] { t.layer.backward(t.tape, {}, {}, t.gradients); });
   };
   t.tape = typename TypeParam::Tape();
   refuses("expected a tape of 1 layers, got 0 (call forward with this tape first)");
@@ -361,6 +360,14 @@ TYPED_TEST(LayerErrors, TapeOfAnotherLayer) {
   refuses("the tape was recorded by a layer of other sizes");
   TypeParam({.input_size = 3, .hidden_size = 5, .bidirectional = true}).forward(t.x, {}, t.tape);
   refuses("the tape was recorded by a layer of other sizes");
+}
+
+// The same sizes, and even the same number of slots, but no c.
+TEST(LSTMErrors, TapeOfAGRU) {
+  Trained<LSTM> t({.input_size = 3, .hidden_size = 5});
+  GRU({.input_size = 3, .hidden_size = 5}).forward(t.x, {}, t.tape);
+  t.refuses("LSTM::backward: the tape was recorded by a layer of other sizes",
+            [&] { t.layer.backward(t.tape, {}, {}, t.gradients); });
 }
 
 }  // namespace

@@ -52,6 +52,8 @@ ReferenceResult<Scalar> reference_pass(const E& equations,
                                        const Tensor3<Scalar>& x, const Tensor3<Scalar>& h_0,
                                        const Tensor3<Scalar>& c_0, const Tensor3<Scalar>& d_output,
                                        const Tensor3<Scalar>& d_h_n, const Tensor3<Scalar>& d_c_n) {
+  // Eigen's own threads spin while they wait, which takes seconds on a machine that is busy.
+  Eigen::setNbThreads(1);
   const Index D = parameters.directions;
   const Index L = static_cast<Index>(parameters.cells.size()) / D;
   const auto T = static_cast<std::size_t>(x.size(0));

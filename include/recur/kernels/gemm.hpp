@@ -11,7 +11,8 @@
 // threads.
 #pragma once
 
-#include <algorithm>  // std::min
+#include <algorithm>    // std::min
+#include <type_traits>  // std::integral_constant
 
 #include "recur/kernels/packet.hpp"
 
@@ -58,21 +59,21 @@ GemmB<Scalar> rows_of(const Scalar* data, Index row_stride) {
 
 namespace detail {
 
-template <class V, int Rows, int Vectors, Start From, class Scalar>
+// The start is a run-time choice, made once a tile: as a template argument it made three times as
+// many tiles to compile and not one of them faster.
+template <class V, int Rows, int Vectors, class Scalar>
 RECUR_ALWAYS_INLINE void gemm_tile(Index K, GemmA<Scalar> a, const Scalar* b, Index b_stride,
-                                   GemmC<Scalar> c, const Scalar* bias) {
+                                   GemmC<Scalar> c, Start start, const Scalar* bias) {
   V sum[Rows][Vectors];
+  // A row of what C starts from; bias and zero are the same for all rows.
+  const Scalar* from = start == Start::bias ? bias : c.data;
+  const Index from_stride = start == Start::bias ? 0 : c.row_stride;
   RECUR_UNROLL
   for (int m = 0; m < Rows; ++m) {
     RECUR_UNROLL
     for (int v = 0; v < Vectors; ++v) {
-      if constexpr (From == Start::zero) {
-        sum[m][v] = V(Scalar(0));
-      } else if constexpr (From == Start::bias) {
-        sum[m][v] = V::load(bias + v * V::width);
-      } else {
-        sum[m][v] = V::load(c.data + m * c.row_stride + v * V::width);
-      }
+      sum[m][v] =
+          start == Start::zero ? V(Scalar(0)) : V::load(from + m * from_stride + v * V::width);
     }
   }
   for (Index k = 0; k < K; ++k) {
@@ -102,69 +103,60 @@ RECUR_ALWAYS_INLINE void gemm_tile(Index K, GemmA<Scalar> a, const Scalar* b, In
 }
 
 // All rows of one column block, in tiles whose heights differ by at most one.
-template <class V, int Vectors, Start From, class Scalar>
+template <class V, int Vectors, class Scalar>
 void gemm_columns(Index M, Index K, GemmA<Scalar> a, const Scalar* b, Index b_stride,
-                  GemmC<Scalar> c, const Scalar* bias) {
+                  GemmC<Scalar> c, Start start, const Scalar* bias) {
   const Index tiles = (M + tile_rows - 1) / tile_rows;
   for (Index tile = 0; tile < tiles; ++tile) {
     const Index first = M * tile / tiles;
-    const Index rows = M * (tile + 1) / tiles - first;
     const GemmA<Scalar> a_tile{a.data + first * a.row_stride, a.row_stride, a.column_stride};
     const GemmC<Scalar> c_tile{c.data + first * c.row_stride, c.row_stride};
-    switch (rows) {
+    const auto run = [&]<int Rows>(std::integral_constant<int, Rows>) {
+      gemm_tile<V, Rows, Vectors>(K, a_tile, b, b_stride, c_tile, start, bias);
+    };
+    switch (M * (tile + 1) / tiles - first) {
       case 1:
-        gemm_tile<V, 1, Vectors, From>(K, a_tile, b, b_stride, c_tile, bias);
+        run(std::integral_constant<int, 1>{});
         break;
       case 2:
-        gemm_tile<V, 2, Vectors, From>(K, a_tile, b, b_stride, c_tile, bias);
+        run(std::integral_constant<int, 2>{});
         break;
       case 3:
-        gemm_tile<V, 3, Vectors, From>(K, a_tile, b, b_stride, c_tile, bias);
+        run(std::integral_constant<int, 3>{});
         break;
       case 4:
-        gemm_tile<V, 4, Vectors, From>(K, a_tile, b, b_stride, c_tile, bias);
+        run(std::integral_constant<int, 4>{});
         break;
       case 5:
-        gemm_tile<V, 5, Vectors, From>(K, a_tile, b, b_stride, c_tile, bias);
+        run(std::integral_constant<int, 5>{});
         break;
       default:
-        gemm_tile<V, 6, Vectors, From>(K, a_tile, b, b_stride, c_tile, bias);
+        run(std::integral_constant<int, tile_rows>{});
         break;
     }
   }
 }
 
 // `columns` columns of one panel, widest registers first, single scalars last.
-template <int Width, int Vectors, Start From, class Scalar>
+template <int Width, int Vectors, class Scalar>
 void gemm_panel(Index M, Index columns, Index K, GemmA<Scalar> a, const Scalar* b, Index b_stride,
-                GemmC<Scalar> c, const Scalar* bias) {
+                GemmC<Scalar> c, Start start, const Scalar* bias) {
   constexpr Index block = Index(Width) * Vectors;
   while (columns >= block) {
-    gemm_columns<Vec<Scalar, Width>, Vectors, From>(M, K, a, b, b_stride, c, bias);
+    gemm_columns<Vec<Scalar, Width>, Vectors>(M, K, a, b, b_stride, c, start, bias);
     columns -= block;
     b += block;
     c.data += block;
-    bias += From == Start::bias ? block : 0;
+    bias += start == Start::bias ? block : 0;
   }
   if (columns > 0) {
     if constexpr (Vectors > 1) {
-      gemm_panel<Width, Vectors / 2, From>(M, columns, K, a, b, b_stride, c, bias);
+      gemm_panel<Width, Vectors / 2>(M, columns, K, a, b, b_stride, c, start, bias);
     } else if constexpr (Width > smallest_width<Scalar>) {
-      gemm_panel<Width / 2, 1, From>(M, columns, K, a, b, b_stride, c, bias);
+      gemm_panel<Width / 2, 1>(M, columns, K, a, b, b_stride, c, start, bias);
     } else if constexpr (Width > 1) {
-      gemm_panel<1, 1, From>(M, columns, K, a, b, b_stride, c, bias);
+      gemm_panel<1, 1>(M, columns, K, a, b, b_stride, c, start, bias);
     }
-  }
-}
-
-template <Start From, class Scalar>
-void gemm_start(Index M, Index N, Index K, GemmA<Scalar> a, GemmB<Scalar> b, GemmC<Scalar> c,
-                const Scalar* bias) {
-  constexpr Index panel = tile_columns<Scalar>;
-  for (Index n = 0; n < N; n += panel) {
-    gemm_panel<native_width<Scalar>, tile_vectors, From>(
-        M, std::min(panel, N - n), K, a, b.data + n / panel * b.panel_stride, b.row_stride,
-        {c.data + n, c.row_stride}, bias == nullptr ? bias : bias + n);
   }
 }
 
@@ -189,17 +181,12 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, GemmB<Scalar> b, GemmC<Sca
                                   a.column_stride};
       const GemmB<Scalar> b_block{b.data + k * b.row_stride, b.row_stride, b.panel_stride};
       const GemmC<Scalar> c_block{c.data + m * c.row_stride, c.row_stride};
-      switch (from) {
-        case Start::zero:
-          detail::gemm_start<Start::zero>(rows, N, depth, a_block, b_block, c_block, bias);
-          break;
-        case Start::bias:
-          detail::gemm_start<Start::bias>(rows, N, depth, a_block, b_block, c_block, bias);
-          break;
-        case Start::accumulate:
-          detail::gemm_start<Start::accumulate>(rows, N, depth, a_block, b_block, c_block,
-                                                static_cast<const Scalar*>(nullptr));
-          break;
+      constexpr Index panel = tile_columns<Scalar>;
+      for (Index n = 0; n < N; n += panel) {
+        detail::gemm_panel<native_width<Scalar>, tile_vectors>(
+            rows, std::min(panel, N - n), depth, a_block,
+            b_block.data + n / panel * b_block.panel_stride, b_block.row_stride,
+            {c_block.data + n, c_block.row_stride}, from, from == Start::bias ? bias + n : nullptr);
       }
       from = Start::accumulate;
       k += depth;

@@ -26,6 +26,12 @@ namespace recur {
 /// Const member functions can be called from many threads on one object; each takes its own Tape or
 /// Workspace. All errors are recur::Error and thrown before anything is written.
 ///
+/// Results are reproducible to the last bit, in one program on one processor. Output, final state
+/// and the gradients by input and initial state of a sequence do not depend on the batch size, on
+/// its place in the batch or the lengths of the others, on the number of threads, on whether there
+/// is a tape, nor on whether its steps come in one call or in many; gradients by the parameters do
+/// not depend on the number of threads.
+///
 /// A long sequence can be run in windows, the state of each handed to the next. Truncated
 /// backpropagation cuts the gradient between them, and needs one tape:
 ///
@@ -132,7 +138,14 @@ class Recurrent {
     run(x, nullptr, state, out, work, nullptr);
   }
 
-  /// Training: what backward needs goes to the tape.
+  /// Training: what backward needs goes to the tape, whose generator draws the masks of dropout: a
+  /// fresh one for every call, kept on the tape. To use a generator of one's own, or a seed:
+  ///
+  ///     tape.generator = mine;                              // or recur::Generator(seed)
+  ///     auto [output, state] = lstm.forward(x, {}, tape);
+  ///     mine = tape.generator;                              // as it stands after the draws
+  ///
+  /// With tape.training = false there is no dropout.
   Output forward(ConstView x, const StateView& state, Tape& tape) const {
     Output out;
     forward(x, state, out, tape);

@@ -52,7 +52,8 @@ struct Tape {
   Schedule schedule;
   std::vector<LayerTape<Scalar>> layers;
   bool training = true;  ///< false: dropout is left out, as in module.eval()
-  Generator generator;   ///< draws the dropout masks; assign a Generator(seed) to choose them
+  Generator generator;   ///< draws the dropout masks, one number for each element that counts;
+                         ///< assign a Generator(seed), or the caller's own, to choose them
   Workspace<Scalar> workspace;  ///< scratch memory of forward and backward
 };
 
