@@ -14,6 +14,7 @@
 #include "support/golden.hpp"
 #include "support/gradient_check.hpp"
 #include "support/minimal_gated_unit.hpp"
+#include "support/resized_parameters.hpp"
 
 namespace {
 
@@ -260,6 +261,20 @@ TEST(Cells, ParameterGradientsAddUp) {
   cell.backward(tape, next, gradients);
   recur::test::expect_parameters_close(gradients.parameters, doubled, 1e-14);
   expect_same(gradients.input, input, "d_x");
+}
+
+TEST(Cells, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
+  recur::Generator generator(2);
+  const recur::RowMatrix<double> x = recur::RowMatrix<double>::Random(2, 3);
+  const recur::RowMatrix<double> h = recur::RowMatrix<double>::Random(2, 4);
+  recur::test::expect_resizing_is_refused(
+      recur::LSTMCell<double>({.input_size = 3, .hidden_size = 4}, generator),
+      [&](const auto& cell) {
+        return cell.forward(x, {h, h}).h;
+      });
+  recur::test::expect_resizing_is_refused(
+      recur::GRUCell<double>({.input_size = 3, .hidden_size = 4}, generator),
+      [&](const auto& cell) { return cell.forward(x, {h}).h; });
 }
 
 }  // namespace

@@ -35,7 +35,8 @@ class Toy {
     }
   };
 
-  explicit Toy(Index rows = 2, Index columns = 3, bool bias = true) {
+  explicit Toy(Index rows = 2, Index columns = 3, bool bias = true)
+      : rows_(rows), columns_(columns), bias_(bias ? rows : 0) {
     parameters_.weight.setConstant(rows, columns, 1);
     if (bias) {
       parameters_.bias.setConstant(rows, 1);
@@ -46,14 +47,20 @@ class Toy {
   const Parameters& parameters() const { return parameters_; }
   template <class F>
   void update_parameters(F&& f) {
-    f(parameters_);
-    sum_up();
+    recur::change_parameters(parameters_, f, [this](recur::ShapeRepair& repair) {
+      repair({"weight"}, parameters_.weight, rows_, columns_);
+      repair({"bias", 3, true}, parameters_.bias, bias_, 1);
+      sum_up();
+    });
   }
   double sum() const { return sum_; }
 
  private:
   void sum_up() { sum_ = parameters_.weight.sum() + parameters_.bias.sum(); }
 
+  Index rows_;
+  Index columns_;
+  Index bias_;
   Parameters parameters_;
   double sum_ = 0;
 };
@@ -118,6 +125,30 @@ TEST(Parameters, UpdatesReachTheDerivedCopies) {
   EXPECT_EQ(model.inner.first.sum(), 6);
   EXPECT_EQ(model.inner.second.sum(), 8);
   EXPECT_EQ(model.head.sum(), 12);
+}
+
+TEST(Parameters, ResizedByAnUpdateAreAnErrorAndRestored) {
+  Outer model;
+  EXPECT_EQ(error_of([&] {
+              recur::update_parameters(model, [](const std::string& name, auto& array) {
+                if (name.starts_with("head.")) {
+                  array.setOnes(5, 1);
+                }
+              });
+            }),
+            "parameter weight: update_parameters() must not resize: expected (3, 1), got (5, 1) "
+            "(it is now zero)");
+  EXPECT_EQ(model.head.parameters().weight, RowMatrix<double>::Zero(3, 1));
+  EXPECT_EQ(model.head.parameters().bias, Vector<double>::Zero(3));
+  EXPECT_EQ(model.head.sum(), 0);
+  // Also when the callback throws, whose exception is passed on.
+  EXPECT_THROW(model.inner.first.update_parameters([](auto& p) {
+    p.bias.resize(0);
+    p.weight.setConstant(2);
+    throw 1;
+  }),
+               int);
+  EXPECT_EQ(model.inner.first.sum(), 4);
 }
 
 TEST(Gradients, HaveTheStructureOfTheModel) {

@@ -18,6 +18,7 @@
 #include "support/compare_with_reference.hpp"
 #include "support/gradient_check.hpp"
 #include "support/minimal_gated_unit.hpp"
+#include "support/resized_parameters.hpp"
 
 namespace {
 
@@ -576,6 +577,35 @@ TEST(StackCustomCell, NamesAndErrors) {
   EXPECT_ERROR(mgu.backward(tape, {}), "MGU::backward: expected a tape");
   EXPECT_ERROR(MGU({.input_size = 3, .hidden_size = 4, .proj_size = 2}),
                "proj_size argument is only supported for LSTM");
+}
+
+TEST(Stack, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
+  recur::Generator generator(2);
+  const auto x = random_tensor<double>(generator, 4, 2, 3);
+  const auto output = [&](const auto& layer) {
+    return recur::RowMatrix<double>(layer.forward(x).output.rows());
+  };
+  recur::test::expect_resizing_is_refused(
+      make_lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}),
+      output);
+  recur::test::expect_resizing_is_refused(
+      make_lstm({.input_size = 3, .hidden_size = 5, .proj_size = 2}), output);
+  recur::test::expect_resizing_is_refused(
+      recur::GRU<double>({.input_size = 3, .hidden_size = 5}, generator), output);
+
+  // What a layer does without must stay empty, and its cells must stay.
+  LSTM lstm = make_lstm({.input_size = 3, .hidden_size = 5, .bias = false});
+  const recur::RowMatrix<double> before = output(lstm);
+  EXPECT_ERROR(lstm.update_parameters([](auto& p) { p.cells[0].bias_hh.setOnes(20); }),
+               "parameter bias_hh_l0: update_parameters() must not resize: expected (0, 1), "
+               "got (20, 1) (it is now zero)");
+  EXPECT_ERROR(lstm.update_parameters([](auto& p) { p.directions = 2; }),
+               "cells and directions of the parameters: update_parameters() must not resize: "
+               "expected (1, 1), got (1, 2)");
+  EXPECT_EQ(output(lstm), before);
+  EXPECT_ERROR(lstm.update_parameters([](auto& p) { p.cells.clear(); }),
+               "expected (1, 1), got (0, 1)");
+  EXPECT_TRUE(output(lstm).isZero(0));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "golden/nn.hpp"
 #include "support/arrays.hpp"
 #include "support/gradient_check.hpp"
+#include "support/resized_parameters.hpp"
 
 namespace {
 
@@ -112,6 +113,14 @@ TEST(Embedding, ErrorsNameIndexAndPosition) {
             "Padding_idx must be within num_embeddings: expected -1 (none) to 2, got 3");
   EXPECT_THROW(Embedding<double>({.num_embeddings = 0, .embedding_dim = 2}), Error);
   EXPECT_THROW(Embedding<double>({.num_embeddings = 2, .embedding_dim = 0}), Error);
+}
+
+TEST(Embedding, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
+  recur::Generator generator(2);
+  const std::vector<recur::Index> indices = {0, 2, 1};
+  recur::test::expect_resizing_is_refused(
+      recur::Embedding<double>({.num_embeddings = 3, .embedding_dim = 4}, generator),
+      [&](const auto& embedding) { return embedding.forward(indices); });
 }
 
 }  // namespace

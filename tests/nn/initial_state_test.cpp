@@ -13,6 +13,7 @@
 #include "recur/optim/adam.hpp"
 
 #include "support/gradient_check.hpp"
+#include "support/resized_parameters.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace {
@@ -203,6 +204,19 @@ TEST(InitialState, GradientFlowsBackThroughWindows) {
   recur::test::expect_parameters_close(gradients.parameters, d_whole.parameters, 1e-14);
   recur::test::expect_parameters_close(model.initial.backward(gradients.state).parameters,
                                        model.initial.backward(d_whole.state).parameters, 1e-14);
+}
+
+TEST(InitialState, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
+  const recur::LSTM<double> lstm({.input_size = 2, .hidden_size = 4, .proj_size = 3});
+  recur::InitialState<recur::LSTM<double>> initial(lstm);
+  recur::update_parameters(initial,
+                           [](const std::string&, auto& array) { array.setConstant(0.5); });
+  recur::test::expect_resizing_is_refused(initial, [](const auto& module) {
+    const auto state = module.forward(2);
+    recur::RowMatrix<double> both(2, 7);
+    both << state.h[0], state.c[0];
+    return both;
+  });
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "support/allocations.hpp"
 #include "support/arrays.hpp"
 #include "support/gradient_check.hpp"
+#include "support/resized_parameters.hpp"
 
 namespace {
 
@@ -210,6 +211,14 @@ TEST(Linear, ErrorsSayWhatWasExpected) {
   EXPECT_EQ(error_of([] { Linear<double>({.in_features = 0, .out_features = 1}); }),
             "Linear: in_features must be greater than zero, got 0");
   EXPECT_THROW(Linear<double>({.in_features = 1, .out_features = -1}), Error);
+}
+
+TEST(Linear, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
+  recur::Generator generator(2);
+  const recur::RowMatrix<double> x = recur::RowMatrix<double>::Random(2, 3);
+  recur::test::expect_resizing_is_refused(
+      recur::Linear<double>({.in_features = 3, .out_features = 4}, generator),
+      [&](const auto& linear) { return linear.forward(x); });
 }
 
 }  // namespace

@@ -69,16 +69,13 @@ class Cell {
   Index hidden_size() const { return HiddenSize != Dynamic ? HiddenSize : options_.hidden_size; }
   const Parameters& parameters() const { return parameters_; }
 
-  /// Calls f(Parameters&), then brings the packed copies up to date. Shapes must stay as they are.
+  /// Calls f(Parameters&), then brings the packed copies up to date. Error where f resized one.
   template <class F>
   void update_parameters(F&& f) {
-    try {
-      f(parameters_);
-    } catch (...) {
+    change_parameters(parameters_, f, [this](ShapeRepair& repair) {
+      parameters_.shape(sizes(), -1, false, repair);
       packed_.assign(sizes(), parameters_);
-      throw;
-    }
-    packed_.assign(sizes(), parameters_);
+    });
   }
 
   /// The state after one step; `state`: the one before, zeros where it is left out.

@@ -34,17 +34,23 @@ struct CellParameters {
   RowMatrix<Scalar> weight_hr;  ///< (output × H), LSTM with proj_size > 0 only
 
   CellParameters() = default;
+  /// All zero.
   explicit CellParameters(const CellSizes& sizes) {
+    shape(sizes, -1, false, [](const ParameterName&, auto& array, Index rows, Index cols) {
+      array.setZero(rows, cols);
+    });
+  }
+
+  /// f(name, array, rows, cols) for every array with the shape it must have, the empty ones too.
+  void shape(const CellSizes& sizes, Index layer, bool reverse, auto&& f) {
     const Index rows = sizes.gates * sizes.hidden;
-    weight_ih.setZero(rows, sizes.input);
-    weight_hh.setZero(rows, sizes.output);
-    if (sizes.bias) {
-      bias_ih.setZero(rows);
-      bias_hh.setZero(rows);
-    }
-    if (sizes.projected()) {
-      weight_hr.setZero(sizes.output, sizes.hidden);
-    }
+    const Index biases = sizes.bias ? rows : 0;
+    f(ParameterName{"weight_ih", layer, reverse}, weight_ih, rows, sizes.input);
+    f(ParameterName{"weight_hh", layer, reverse}, weight_hh, rows, sizes.output);
+    f(ParameterName{"bias_ih", layer, reverse}, bias_ih, biases, Index{1});
+    f(ParameterName{"bias_hh", layer, reverse}, bias_hh, biases, Index{1});
+    f(ParameterName{"weight_hr", layer, reverse}, weight_hr, sizes.projected() ? sizes.output : 0,
+      sizes.projected() ? sizes.hidden : 0);
   }
 
   /// f(name, p.weight_ih...), f(name, p.weight_hh...), … for every parameter that is there.

@@ -144,8 +144,8 @@ void for_each_parameter(const Model& model, F&& f, const std::string& prefix = "
       prefix);
 }
 
-/// Calls f(name, array) for every parameter, which f may change (not resize); then every module
-/// brings its derived copies up to date.
+/// Calls f(name, array) for every parameter, which f may change; then every module brings its
+/// derived copies up to date. Error where f resized one: the module sets it to zeros of its shape.
 template <class Model, class F>
 void update_parameters(Model& model, F&& f, const std::string& prefix = "") {
   for_each_module(
@@ -159,6 +159,49 @@ void update_parameters(Model& model, F&& f, const std::string& prefix = "") {
         });
       },
       prefix);
+}
+
+/// Puts right the arrays of a module that a user had in hand and resized.
+class ShapeRepair {
+ public:
+  /// An array of another shape than (rows × cols) becomes zeros of that shape.
+  void operator()(const ParameterName& name, auto& array, Index rows, Index cols) {
+    if (array.rows() != rows || array.cols() != cols) {
+      note("parameter " + name.str(), shape_string({rows, cols}),
+           shape_string({array.rows(), array.cols()}));
+      array.setZero(rows, cols);
+    }
+  }
+
+  /// Remembers a fault; report() tells of the first.
+  void note(const std::string& what, const std::string& expected, const std::string& got) {
+    if (fault_.empty()) {
+      fault_ = what + ": update_parameters() must not resize: expected " + expected + ", got " +
+               got + " (it is now zero)";
+    }
+  }
+
+  /// Throws Error where there was a fault.
+  void report() const { check(fault_.empty(), fault_); }
+
+ private:
+  std::string fault_;
+};
+
+/// What update_parameters() of every module does: f(parameters), then refresh(repair), which gives
+/// the parameters back their shapes and brings the copies derived from them up to date, whatever
+/// f did. Passes on what f throws; Error where f resized a parameter.
+template <class Parameters, class F, class Refresh>
+void change_parameters(Parameters& parameters, F&& f, Refresh&& refresh) {
+  ShapeRepair repair;
+  try {
+    f(parameters);
+  } catch (...) {
+    refresh(repair);
+    throw;
+  }
+  refresh(repair);
+  repair.report();
 }
 
 namespace detail {

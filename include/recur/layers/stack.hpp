@@ -112,16 +112,13 @@ class Recurrent {
 
   const Parameters& parameters() const { return parameters_; }
 
-  /// Calls f(Parameters&), then brings the packed copies up to date. Shapes must stay as they are.
+  /// Calls f(Parameters&), then brings the packed copies up to date. Error where f resized one.
   template <class F>
   void update_parameters(F&& f) {
-    try {
-      f(parameters_);
-    } catch (...) {
+    change_parameters(parameters_, f, [this](ShapeRepair& repair) {
+      restore_shapes(repair);
       repack();
-      throw;
-    }
-    repack();
+    });
   }
 
   /// Inference. `state`: the initial one; zeros where it is left out.
@@ -283,6 +280,23 @@ class Recurrent {
   }
   layers::Network<E, Scalar> network() const {
     return {equations_, parameters_, packed_, num_layers(), directions(), options_.dropout};
+  }
+
+  void restore_shapes(ShapeRepair& repair) {
+    const auto count = static_cast<std::size_t>(num_layers() * directions());
+    if (parameters_.cells.size() != count || parameters_.directions != directions()) {
+      repair.note(
+          "cells and directions of the parameters",
+          shape_string({static_cast<Index>(count), directions()}),
+          shape_string({static_cast<Index>(parameters_.cells.size()), parameters_.directions}));
+      parameters_.cells.resize(count);
+      parameters_.directions = directions();
+    }
+    for (Index layer = 0; layer < num_layers(); ++layer) {
+      for (Index d = 0; d < directions(); ++d) {
+        parameters_.cell(layer, d).shape(cell_sizes(layer), layer, d == 1, repair);
+      }
+    }
   }
 
   void repack() {

@@ -72,10 +72,12 @@ class Embedding {
   Index embedding_dim() const { return options_.embedding_dim; }
   const Parameters& parameters() const { return parameters_; }
 
-  /// Calls f(Parameters&). Shapes must stay as they are.
+  /// Calls f(Parameters&). Error where f resized one.
   template <class F>
   void update_parameters(F&& f) {
-    f(parameters_);
+    change_parameters(parameters_, f, [this](ShapeRepair& repair) {
+      repair(ParameterName{"weight"}, parameters_.weight, num_embeddings(), embedding_dim());
+    });
   }
 
   Matrix forward(Indices indices) const {

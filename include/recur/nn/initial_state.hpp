@@ -52,20 +52,27 @@ class InitialState {
   };
 
   /// For layers of the sizes of `layer`, which is not kept.
-  explicit InitialState(const Layer& layer) {
-    const Index states = layer.num_layers() * layer.directions();
-    parameters_.h_0.setZero(states, layer.output_size());
+  explicit InitialState(const Layer& layer)
+      : states_(layer.num_layers() * layer.directions()),
+        h_columns_(layer.output_size()),
+        c_columns_(layer.hidden_size()) {
+    parameters_.h_0.setZero(states_, h_columns_);
     if constexpr (has_c) {
-      parameters_.c_0.setZero(states, layer.hidden_size());
+      parameters_.c_0.setZero(states_, c_columns_);
     }
   }
 
   const Parameters& parameters() const { return parameters_; }
 
-  /// Calls f(Parameters&). Shapes must stay as they are.
+  /// Calls f(Parameters&). Error where f resized one.
   template <class F>
   void update_parameters(F&& f) {
-    f(parameters_);
+    change_parameters(parameters_, f, [this](ShapeRepair& repair) {
+      repair(ParameterName{"h_0"}, parameters_.h_0, states_, h_columns_);
+      if constexpr (has_c) {
+        repair(ParameterName{"c_0"}, parameters_.c_0, states_, c_columns_);
+      }
+    });
   }
 
   /// The state of `batch` sequences: h (L·D, B, H_out), c (L·D, B, H).
@@ -134,6 +141,9 @@ class InitialState {
     }
   }
 
+  Index states_;     // L·D
+  Index h_columns_;  // H_out
+  Index c_columns_;  // H
   Parameters parameters_;
 };
 

@@ -86,16 +86,14 @@ class Linear {
   Index out_features() const { return options_.out_features; }
   const Parameters& parameters() const { return parameters_; }
 
-  /// Calls f(Parameters&), then brings the packed copy up to date. Shapes must stay as they are.
+  /// Calls f(Parameters&), then brings the packed copy up to date. Error where f resized one.
   template <class F>
   void update_parameters(F&& f) {
-    try {
-      f(parameters_);
-    } catch (...) {
+    change_parameters(parameters_, f, [this](ShapeRepair& repair) {
+      repair(ParameterName{"weight"}, parameters_.weight, out_features(), in_features());
+      repair(ParameterName{"bias"}, parameters_.bias, options_.bias ? out_features() : 0, Index{1});
       repack();
-      throw;
-    }
-    repack();
+    });
   }
 
   Matrix forward(const ConstMatrix& x) const {
