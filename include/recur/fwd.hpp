@@ -22,6 +22,13 @@ struct LSTM;
 struct GRU;
 }  // namespace math
 
+template <class Array>
+struct HiddenState;
+template <class Array>
+struct LSTMState;
+template <class Scalar>
+struct PackedSequence;
+
 template <class Scalar>
 struct Tape;
 template <class Scalar>
@@ -31,6 +38,10 @@ template <class Scalar>
 class Linear;
 template <class Scalar>
 class Embedding;
+template <class Scalar>
+class Dropout;
+template <class Layer>
+class InitialState;
 template <class Scalar>
 class SGD;
 template <class Scalar>

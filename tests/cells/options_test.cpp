@@ -47,7 +47,9 @@ TEST(Options, Dropout) {
   EXPECT_ERROR(GRU({.input_size = 3, .hidden_size = 3, .dropout = std::nan("")}), text);
   EXPECT_EQ(LSTM({.input_size = 3, .hidden_size = 3, .dropout = 1}).options().dropout, 1);
   // One layer has nothing to drop out between: PyTorch warns, it is no error.
-  EXPECT_EQ(LSTM({.input_size = 3, .hidden_size = 3, .dropout = 0.5}).options().dropout, 0.5);
+  EXPECT_EQ(
+      LSTM({.input_size = 3, .hidden_size = 3, .num_layers = 2, .dropout = 0.5}).options().dropout,
+      0.5);
 }
 
 TEST(Options, Projection) {

@@ -35,4 +35,20 @@ TEST(Check, ErrorIsAnInvalidArgument) {
   EXPECT_THROW(recur::fail("x"), std::exception);
 }
 
+std::string warned;  // a handler is a plain function
+
+TEST(Check, WarningsGoToTheHandler) {
+  const recur::WarningHandler before =
+      recur::set_warning_handler([](const char* text) { warned = text; });
+  recur::warn("got ", 3, " of ", shape_string({1, 2}));
+  EXPECT_EQ(warned, "got 3 of (1, 2)");
+  recur::set_warning_handler(nullptr);
+  recur::warn("unheard");
+  EXPECT_EQ(warned, "got 3 of (1, 2)");
+  recur::set_warning_handler(before);
+  testing::internal::CaptureStderr();
+  recur::warn("heard");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "recur: warning: heard\n");
+}
+
 }  // namespace

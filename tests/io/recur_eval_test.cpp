@@ -289,7 +289,7 @@ TEST(RecurEval, RefusesWrongLengths) {
   with({3, 2, 1}).expect_config_refused(
       "\"lengths\": Expected `len(lengths)` to be equal to batch_size, but got 3 (batch_size=2)");
   with({3, 6}).expect_config_refused(
-      "\"lengths\": lengths[1]: expected 0 … 5 (the time steps of the input), got 6");
+      "\"lengths\": lengths[1]: expected 0 to 5 (the time steps of the input), got 6");
 
   Files packed = with({3, 0});
   packed.config["packed"] = true;

@@ -221,7 +221,7 @@ TEST(PackedCalls, Errors) {
   EXPECT_EQ(error([](auto& p) {
               p.sorted_indices = {0, 1, 3};
             }),
-            "sorted_indices[2]: expected a permutation of 0 … 2, got 3");
+            "sorted_indices[2]: expected a permutation of 0 to 2, got 3");
   EXPECT_EQ(error([](auto& p) { p = {}; }),
             "PackedSequence: batch_sizes: expected at least one, got none");
   EXPECT_EQ(error([](auto& p) { p.data.resize(6, 4); }),

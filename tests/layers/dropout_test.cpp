@@ -158,11 +158,15 @@ TEST(Dropout, NoneInEvaluation) {
   expect_none_in_evaluation<RNN>();
 }
 
-// PyTorch warns of it; there is nothing between to drop.
-TEST(Dropout, OneLayerHasNone) {
+TEST(Dropout, OneLayerHasNoneAndWarns) {
   recur::Generator generator(2);
   const auto x = random_tensor<double>(generator, 6, 4, 3);
+  testing::internal::CaptureStderr();
   const auto gru = make<GRU>(0.5, 1);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "recur: warning: dropout option adds dropout after all but last recurrent layer, so "
+            "non-zero dropout expects num_layers greater than 1, but got dropout=0.5 and "
+            "num_layers=1\n");
   GRU::Tape tape;
   EXPECT_TRUE(bytes_of(gru.forward(x, {}, tape)) == bytes_of(gru.forward(x)));
   EXPECT_TRUE(bytes_of(tape.generator) == bytes_of(recur::Generator()));

@@ -97,7 +97,7 @@ TEST(LSTMErrors, ProjectionSize) {
 }
 
 TYPED_TEST(LayerErrors, SetDropout) {
-  TypeParam layer({.input_size = 3, .hidden_size = 5, .dropout = 0.25});
+  TypeParam layer({.input_size = 3, .hidden_size = 5, .num_layers = 2, .dropout = 0.25});
   for (const double p : {-0.1, 1.1, std::nan("")}) {
     EXPECT_EQ(error_of([&] { layer.set_dropout(p); }),
               "dropout should be a number in range [0, 1] representing the probability of an "
@@ -280,7 +280,7 @@ TYPED_TEST(LayerErrors, LengthsOfSequences) {
   refuses(number + "3 (batch_size=2)", {4, 4, 4});
   refuses(number + "1 (batch_size=2)", {4});
   refuses(number + "0 (batch_size=2)", {});
-  const std::string range = "expected 0 … 4 (the time steps of the input), got ";
+  const std::string range = "expected 0 to 4 (the time steps of the input), got ";
   refuses("lengths[1]: " + range + "5", {4, 5});
   refuses("lengths[0]: " + range + "-1", {-1, 4});
 }

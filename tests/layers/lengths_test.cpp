@@ -163,7 +163,7 @@ TEST(Lengths, BatchFirst) {
                            "output");
   EXPECT_ERROR(gru.forward(x, Lengths{1, 2}),
                "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)");
-  EXPECT_ERROR(gru.forward(x, Lengths{1, 2, 7}), "lengths[2]: expected 0 … 6");
+  EXPECT_ERROR(gru.forward(x, Lengths{1, 2, 7}), "lengths[2]: expected 0 to 6");
 }
 
 }  // namespace

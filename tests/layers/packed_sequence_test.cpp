@@ -196,7 +196,7 @@ TEST(PadSequence, Errors) {
   EXPECT_ERROR(recur::unpad_sequence(Tensor3<double>(5, 3, 2), Indices{4, 5}),
                "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)");
   EXPECT_ERROR(recur::unpad_sequence(Tensor3<double>(5, 3, 2), Indices{4, 9, 5}),
-               "lengths[1]: expected 0 … 5 (the time steps of the input), got 9");
+               "lengths[1]: expected 0 to 5 (the time steps of the input), got 9");
 }
 
 // ---- pack_padded_sequence, pad_packed_sequence ----
@@ -314,7 +314,7 @@ TEST(PackPaddedSequence, Errors) {
   }
   // PyTorch reads past the batch here.
   EXPECT_ERROR(recur::pack_padded_sequence(x, Indices{6, 2, 1}),
-               "lengths[0]: expected 0 … 5 (the time steps of the input), got 6");
+               "lengths[0]: expected 0 to 5 (the time steps of the input), got 6");
 }
 
 TEST(PadPackedSequence, TotalLength) {
@@ -425,13 +425,13 @@ TEST(PackedSequence, IsChecked) {
                 p.sorted_indices = {0, 2, bad};
                 p.unsorted_indices = {};
               }),
-              "sorted_indices[2]: expected a permutation of 0 … 2, got " + std::to_string(bad));
+              "sorted_indices[2]: expected a permutation of 0 to 2, got " + std::to_string(bad));
   }
   PackedSequence<double> derived = good;
   derived.unsorted_indices = {};  // as PyTorch's constructor, which derives them
   EXPECT_EQ(recur::pad_packed_sequence(derived).lengths, (Indices{2, 1, 3}));
   EXPECT_ERROR(recur::invert_permutation(Indices{0, 3, 1}),
-               "sorted_indices[1]: expected a permutation of 0 … 2, got 3");
+               "sorted_indices[1]: expected a permutation of 0 to 2, got 3");
 }
 
 }  // namespace

@@ -79,10 +79,10 @@ TEST(Schedule, WrongLengths) {
   EXPECT_ERROR(recur::check_lengths(two, 3, 5),
                "Expected `len(lengths)` to be equal to batch_size, but got 2 (batch_size=3)");
   const Indices negative{1, -1};
-  EXPECT_ERROR(recur::check_lengths(negative, 2, 5), "lengths[1]: expected 0 … 5");
+  EXPECT_ERROR(recur::check_lengths(negative, 2, 5), "lengths[1]: expected 0 to 5");
   const Indices long_one{6, 1};
   EXPECT_ERROR(recur::check_lengths(long_one, 2, 5),
-               "lengths[0]: expected 0 … 5 (the time steps of the input), got 6");
+               "lengths[0]: expected 0 to 5 (the time steps of the input), got 6");
   recur::check_lengths(two, 2, 5);
 }
 

@@ -92,6 +92,12 @@ inline void check_options(const RecurrentOptions& o, bool can_project) {
         "proj_size argument is only supported for LSTM, not RNN or GRU");
   check(o.proj_size >= 0, "proj_size should be a positive integer or zero to disable projections");
   check(o.proj_size < o.hidden_size, "proj_size has to be smaller than hidden_size");
+  if (o.dropout > 0 && o.num_layers == 1) {
+    warn(
+        "dropout option adds dropout after all but last recurrent layer, so non-zero dropout "
+        "expects num_layers greater than 1, but got dropout=",
+        o.dropout, " and num_layers=1");
+  }
 }
 
 }  // namespace detail

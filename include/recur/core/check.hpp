@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// Errors. The library throws one type for every wrong argument, before anything was written. The
-// texts are PyTorch's where PyTorch has one; every text says what, where, expected and got.
+// Errors and warnings. The library throws one type for every wrong argument, before anything was
+// written. The texts are PyTorch's where PyTorch has one; every text says what, where, expected and
+// got.
 #pragma once
 
 #include <algorithm>  // std::copy_n, std::min
 #include <array>
+#include <atomic>
 #include <cstddef>
+#include <cstdio>
 #include <initializer_list>
 #include <sstream>
 #include <stdexcept>
@@ -65,6 +68,36 @@ template <class... Parts>
 void check(bool condition, const Parts&... parts) {
   if (!condition) [[unlikely]] {
     fail(parts...);
+  }
+}
+
+/// Takes the text of a warning: of something that is allowed and does not do what it looks like.
+using WarningHandler = void (*)(const char* text);
+
+namespace detail {
+
+inline void print_warning(const char* text) { std::fprintf(stderr, "recur: warning: %s\n", text); }
+
+inline std::atomic<WarningHandler>& warning_handler() {
+  static std::atomic<WarningHandler> handler{print_warning};
+  return handler;
+}
+
+}  // namespace detail
+
+/// Sends the warnings of all threads to `handler` (nullptr: nowhere) instead of to stderr. The
+/// handler before.
+inline WarningHandler set_warning_handler(WarningHandler handler) {
+  return detail::warning_handler().exchange(handler);
+}
+
+/// Gives the handler all parts written one after the other.
+template <class... Parts>
+void warn(const Parts&... parts) {
+  if (const WarningHandler handler = detail::warning_handler()) {
+    std::ostringstream text;
+    (text << ... << parts);
+    handler(text.str().c_str());
   }
 }
 

@@ -66,8 +66,8 @@ inline void invert_permutation(std::span<const Index> permutation, std::vector<I
   for (std::size_t k = 0; k < permutation.size(); ++k) {
     const auto to = static_cast<std::size_t>(permutation[k]);
     check(to < inverse.size() && inverse[to] < 0, "sorted_indices[", k,
-          "]: expected a permutation of 0 … ", static_cast<Index>(permutation.size()) - 1, ", got ",
-          permutation[k]);
+          "]: expected a permutation of 0 to ", static_cast<Index>(permutation.size()) - 1,
+          ", got ", permutation[k]);
     inverse[to] = static_cast<Index>(k);
   }
 }
@@ -112,7 +112,7 @@ void check_packed_sequence(const PackedSequence<Scalar>& packed) {
     const auto sequence = static_cast<std::size_t>(order[k]);
     check(sequence < inverse.size() && inverse[sequence] == static_cast<Index>(k),
           "PackedSequence: expected unsorted_indices to be the inverse of sorted_indices, a "
-          "permutation of 0 … ",
+          "permutation of 0 to ",
           sizes[0] - 1, ", got sorted_indices[", k, "] = ", order[k]);
   }
 }

@@ -120,7 +120,7 @@ inline void check_lengths(std::span<const Index> lengths, Index batch, Index ste
         "Expected `len(lengths)` to be equal to batch_size, but got ", lengths.size(),
         " (batch_size=", batch, ")");
   for (std::size_t k = 0; k < lengths.size(); ++k) {
-    check(lengths[k] >= 0 && lengths[k] <= steps, "lengths[", k, "]: expected 0 … ", steps,
+    check(lengths[k] >= 0 && lengths[k] <= steps, "lengths[", k, "]: expected 0 to ", steps,
           " (the time steps of the input), got ", lengths[k]);
   }
 }
