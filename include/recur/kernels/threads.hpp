@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// Threads, where the program is compiled with OpenMP: its setting says how many; without it everything
-// runs in the caller and nothing of this costs anything.
+// Threads, where the program is compiled with OpenMP: its setting says how many; without it
+// everything runs in the caller and nothing of this costs anything.
 //
-// The work is handed out by a team of our own, not by OpenMP's parallel regions: their barrier makes
-// everybody wait for every thread at every region, spinning. With one of two cores busy with something
-// else, a training step of 0.3 ms then took 60 ms and more. Here a range of work belongs to whoever
-// takes it first, the caller among them. The caller waits for nobody who has not started, so a late
-// thread costs nothing, and a sleeping one is not needed.
+// The work is handed out by a team of our own, not by OpenMP's parallel regions: their barrier
+// makes everybody wait for every thread at every region, spinning. With one of two cores busy with
+// something else, a training step of 0.3 ms then took 60 ms and more. Here a range of work belongs
+// to whoever takes it first, the caller among them. The caller waits for nobody who has not
+// started, so a late thread costs nothing, and a sleeping one is not needed.
 #pragma once
 
 #include <algorithm>  // std::max, std::min
@@ -15,11 +15,10 @@
 #include "recur/config.hpp"
 
 #if RECUR_HAS_OPENMP
-#include <omp.h>
-
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <omp.h>
 #include <thread>
 #include <vector>
 #endif
@@ -60,7 +59,8 @@ inline void pause_briefly() {
 #endif
 }
 
-/// Threads that sleep until there is work. One for the process; whoever finds it taken does without.
+/// Threads that sleep until there is work. One for the process; whoever finds it taken does
+/// without.
 class Team {
  public:
   static Team& instance() {
@@ -79,8 +79,8 @@ class Team {
     }
   }
 
-  /// Calls f(0), …, f(parts - 1), each once, in the caller and up to `threads` - 1 others. False, and
-  /// nothing done, if another thread is using the team.
+  /// Calls f(0), …, f(parts - 1), each once, in the caller and up to `threads` - 1 others. False,
+  /// and nothing done, if another thread is using the team.
   template <class F>
   bool run(int threads, std::uint32_t parts, const F& f) {
     const std::unique_lock<std::mutex> taken(mutex_, std::try_to_lock);
@@ -90,7 +90,9 @@ class Team {
     while (static_cast<int>(workers_.size()) + 1 < threads) {
       workers_.emplace_back([this] { work(); });
     }
-    call_ = [](const void* context, std::uint32_t part) { (*static_cast<const F*>(context))(static_cast<Index>(part)); };
+    call_ = [](const void* context, std::uint32_t part) {
+      (*static_cast<const F*>(context))(static_cast<Index>(part));
+    };
     context_ = &f;
     done_.store(0, std::memory_order_relaxed);
     // From here on, parts can be taken: the upper half of the ticket names the job, the lower half
@@ -168,8 +170,8 @@ class Team {
 
 }  // namespace detail
 
-/// Calls f(first, last) on at most `threads` ranges that cover [0, count), sizes a multiple of `grain`
-/// except for the last. f must not throw.
+/// Calls f(first, last) on at most `threads` ranges that cover [0, count), sizes a multiple of
+/// `grain` except for the last. f must not throw.
 template <class F>
 void parallel_ranges(int threads, Index count, Index grain, F&& f) {
   const Index blocks = (count + grain - 1) / grain;
