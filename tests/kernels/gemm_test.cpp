@@ -5,9 +5,13 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
+
+#include "recur/kernels/packed_weights.hpp"
 
 #include "support/random.hpp"
 
@@ -17,7 +21,8 @@ using recur::Index;
 using recur::RowMatrix;
 using recur::kernels::gemm;
 using recur::kernels::native_width;
-using recur::kernels::rows_of;
+using recur::kernels::PackedMatrix;
+using recur::kernels::RowsB;
 using recur::kernels::Start;
 using recur::kernels::tile_columns;
 using recur::test::random_matrix;
@@ -40,13 +45,22 @@ struct Product {
     bias = random_matrix<Scalar>(generator, 1, N);
   }
 
-  // Rows [first, last) of the product.
-  void multiply(Start start, Index first, Index last, RowMatrix<Scalar>& to) const {
+  // Rows [first, last) of the product; B packed beforehand, or on the way.
+  void multiply(Start start, Index first, Index last, RowMatrix<Scalar>& to, bool packed) const {
     const Index K = a.cols();
     const Index N = b.cols();
-    gemm<Scalar>(last - first, N, K, {a.data() + first * K, K, 1}, rows_of(b.data(), N),
-                 {to.data() + first * (N + gap), N + gap}, start,
-                 start == Start::bias ? bias.data() : nullptr);
+    const auto run = [&](auto operand) {
+      gemm<Scalar>(last - first, N, K, {a.data() + first * K, K, 1}, operand,
+                   {to.data() + first * (N + gap), N + gap}, start,
+                   start == Start::bias ? bias.data() : nullptr);
+    };
+    if (packed) {
+      PackedMatrix<Scalar> panels;
+      panels.assign(b, 0, K);
+      run(panels.operand());
+    } else {
+      run(RowsB<Scalar>{b.data(), N});
+    }
   }
 };
 
@@ -55,7 +69,10 @@ void check_product(Index M, Index N, Index K) {
   const Product<Scalar> p(M, N, K);
   for (const Start start : {Start::zero, Start::bias, Start::accumulate}) {
     RowMatrix<Scalar> actual = p.c;
-    p.multiply(start, 0, M, actual);
+    p.multiply(start, 0, M, actual, true);
+    RowMatrix<Scalar> on_the_way = p.c;
+    p.multiply(start, 0, M, on_the_way, false);
+    ASSERT_TRUE(actual == on_the_way) << "M " << M << ", N " << N << ", K " << K;
     for (Index m = 0; m < M; ++m) {
       for (Index n = 0; n < N; ++n) {
         long double sum = start == Start::zero   ? 0
@@ -85,8 +102,12 @@ void check_product(Index M, Index N, Index K) {
 
 template <class Scalar>
 void check_all_columns() {
+  // Of one row, several panels are taken at once.
+  for (Index N = 0; N <= 5 * tile_columns<Scalar> + 6; ++N) {
+    check_product<Scalar>(1, N, 9);
+  }
   for (Index N = 0; N <= 2 * tile_columns<Scalar> + 6; ++N) {
-    for (const Index M : {1, 5, 7}) {
+    for (const Index M : {5, 7}) {
       check_product<Scalar>(M, N, 9);
     }
   }
@@ -112,11 +133,11 @@ TEST(Gemm, EveryDepth) {
 }
 
 TEST(Gemm, BeyondTheCacheBlocks) {
-  for (const Index K : {127, 128, 129, 256, 300}) {
+  for (const Index K : {127, 128, 129, 1023, 1024, 1025, 2100}) {
     check_product<float>(7, 19, K);
     check_product<double>(3, 37, K);
   }
-  for (const Index M : {383, 384, 385, 800}) {
+  for (const Index M : {95, 96, 97, 200}) {
     check_product<float>(M, 9, 130);
     check_product<double>(M, 5, 3);
   }
@@ -129,16 +150,16 @@ template <class Scalar>
 void check_splits(Index M, Index N, Index K) {
   const Product<Scalar> p(M, N, K);
   RowMatrix<Scalar> whole = p.c;
-  p.multiply(Start::bias, 0, M, whole);
+  p.multiply(Start::bias, 0, M, whole, true);
   for (Index split = 0; split <= M; ++split) {
     RowMatrix<Scalar> parts = p.c;
-    p.multiply(Start::bias, 0, split, parts);
-    p.multiply(Start::bias, split, M, parts);
+    p.multiply(Start::bias, 0, split, parts, true);
+    p.multiply(Start::bias, split, M, parts, true);
     ASSERT_TRUE(parts == whole) << "split at row " << split << " of " << M;
   }
   RowMatrix<Scalar> single = p.c;
   for (Index m = 0; m < M; ++m) {
-    p.multiply(Start::bias, m, m + 1, single);
+    p.multiply(Start::bias, m, m + 1, single, true);
   }
   ASSERT_TRUE(single == whole) << "row by row";
 }
@@ -146,6 +167,7 @@ void check_splits(Index M, Index N, Index K) {
 TEST(Gemm, RowsInAnyPartsGiveTheSameBits) {
   check_splits<float>(29, 43, 150);
   check_splits<double>(29, 43, 150);
+  check_splits<float>(7, 5 * tile_columns<float> + 3, 20);
   check_splits<float>(13, 7, 20);
   check_splits<double>(13, 3, 20);
 }
@@ -157,10 +179,11 @@ void check_columns_apart() {
   const Index K = 140;
   const Product<Scalar> p(5, N, K);
   RowMatrix<Scalar> whole(5, N);
-  gemm<Scalar>(5, N, K, {p.a.data(), K, 1}, rows_of(p.b.data(), N), {whole.data(), N}, Start::zero);
+  gemm<Scalar>(5, N, K, {p.a.data(), K, 1}, RowsB<Scalar>{p.b.data(), N}, {whole.data(), N},
+               Start::zero);
   for (Index n = 0; n < N; ++n) {
     RowMatrix<Scalar> column(5, 1);
-    gemm<Scalar>(5, 1, K, {p.a.data(), K, 1}, rows_of(p.b.data() + n, N), {column.data(), 1},
+    gemm<Scalar>(5, 1, K, {p.a.data(), K, 1}, RowsB<Scalar>{p.b.data() + n, N}, {column.data(), 1},
                  Start::zero);
     ASSERT_TRUE(column == whole.col(n)) << "column " << n;
   }
@@ -171,24 +194,76 @@ TEST(Gemm, ColumnsApartGiveTheSameBits) {
   check_columns_apart<double>();
 }
 
-// A by columns: the transposed product of the parameter gradients.
+// A by columns, one of its rows for all of B.
 TEST(Gemm, TransposedA) {
   recur::Generator generator(1);
   const RowMatrix<double> a = random_matrix<double>(generator, 150, 13);  // K × M
   const RowMatrix<double> b = random_matrix<double>(generator, 150, 10);
   RowMatrix<double> c(13, 10);
-  gemm<double>(13, 10, 150, {a.data(), 1, 13}, rows_of(b.data(), 10), {c.data(), 10}, Start::zero);
+  gemm<double>(13, 10, 150, {a.data(), 1, 13}, RowsB<double>{b.data(), 10}, {c.data(), 10},
+               Start::zero);
   EXPECT_LT((c - a.transpose() * b).cwiseAbs().maxCoeff(), 1e-12);
 }
 
-// One element of A for all rows of B: sums of columns.
-TEST(Gemm, StridesOfZero) {
+// The product of the parameter gradients, around its blocks.
+template <class Scalar>
+void check_transposed(Index M, Index N, Index K) {
+  recur::Generator generator(static_cast<std::uint64_t>(M * 1009 + N * 31 + K));
+  const auto a = random_matrix<Scalar>(generator, K, M + gap);
+  const auto b = random_matrix<Scalar>(generator, K, N);
+  const auto before = random_matrix<Scalar>(generator, M, N + gap);
+  PackedMatrix<Scalar> packed;
+  packed.assign(b, 0, K);
+  RowMatrix<Scalar> c = before;
+  recur::kernels::add_transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
+                                                 {c.data(), N + gap});
+  ASSERT_TRUE(c.rightCols(gap) == before.rightCols(gap));
+  const RowMatrix<Scalar> expected = before.leftCols(N) + a.leftCols(M).transpose() * b;
+  const double tolerance = std::is_same_v<Scalar, float> ? 1e-4 : 1e-12;
+  ASSERT_LT(static_cast<double>((c.leftCols(N) - expected).cwiseAbs().maxCoeff()), tolerance)
+      << "M " << M << ", N " << N << ", K " << K;
+  // Each element by itself, and the rows in two parts: not a bit changes.
+  RowMatrix<Scalar> parts = before;
+  const Index split = M / 3;
+  for (const auto& [first, last] : {std::pair(Index(0), split), std::pair(split, M)}) {
+    recur::kernels::add_transposed_product<Scalar>(last - first, N, K, {a.data() + first, M + gap},
+                                                   packed.operand(),
+                                                   {parts.data() + first * (N + gap), N + gap});
+  }
+  ASSERT_TRUE(parts == c);
+}
+
+TEST(Gemm, AddTransposedProduct) {
+  for (const Index M : {1, 5, 36, 37, 100}) {
+    for (const Index N : {1, 10, 64, 65}) {
+      check_transposed<float>(M, N, 20);
+      check_transposed<double>(M, N, 20);
+    }
+  }
+  for (const Index K : {1, 127, 128, 129, 255, 256, 257, 600}) {
+    check_transposed<float>(40, 20, K);
+    check_transposed<double>(40, 20, K);
+  }
+}
+
+TEST(Gemm, AddRows) {
   recur::Generator generator(1);
-  const RowMatrix<double> b = random_matrix<double>(generator, 150, 37);
-  const double one = 1;
-  RowMatrix<double> c(1, 37);
-  gemm<double>(1, 37, 150, {&one, 0, 0}, rows_of(b.data(), 37), {c.data(), 37}, Start::zero);
-  EXPECT_LT((c - b.colwise().sum()).cwiseAbs().maxCoeff(), 1e-12);
+  for (const Index N : {1, 3, 16, 37, 64, 150}) {
+    const auto b = random_matrix<double>(generator, 50, N + gap);
+    RowMatrix<double> sum = random_matrix<double>(generator, 1, N + gap);
+    RowMatrix<double> also = random_matrix<double>(generator, 1, N + gap);
+    RowMatrix<double> expected = sum;
+    RowMatrix<double> expected_also = also;
+    expected.leftCols(N) += b.leftCols(N).colwise().sum();
+    expected_also.leftCols(N) += b.leftCols(N).colwise().sum();
+    RowMatrix<double> alone = sum;
+    recur::kernels::add_rows<double>(50, N, {b.data(), N + gap}, sum.data(), also.data());
+    recur::kernels::add_rows<double>(50, N, {b.data(), N + gap}, alone.data());
+    EXPECT_LT((sum - expected).cwiseAbs().maxCoeff(), 1e-13) << N;
+    EXPECT_LT((also - expected_also).cwiseAbs().maxCoeff(), 1e-13) << N;
+    EXPECT_TRUE(alone == sum);
+    EXPECT_TRUE(sum.rightCols(gap) == expected.rightCols(gap)) << N;
+  }
 }
 
 // NaN and infinities are neither skipped nor made up.
@@ -196,7 +271,7 @@ TEST(Gemm, NaNStaysInItsRowAndColumn) {
   Product<float> p(7, 40, 12);
   p.a(3, 5) = std::numeric_limits<float>::quiet_NaN();
   RowMatrix<float> actual = p.c;
-  p.multiply(Start::zero, 0, 7, actual);
+  p.multiply(Start::zero, 0, 7, actual, true);
   for (Index m = 0; m < 7; ++m) {
     for (Index n = 0; n < 40; ++n) {
       EXPECT_EQ(std::isnan(actual(m, n)), m == 3);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "recur/kernels/packed_weights.hpp"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "recur/math/gru.hpp"
@@ -15,40 +17,61 @@ using recur::CellParameters;
 using recur::CellSizes;
 using recur::Index;
 using recur::RowMatrix;
-using recur::kernels::GemmB;
+using recur::kernels::PackedB;
 using recur::kernels::PackedMatrix;
 using recur::kernels::PackedWeights;
 using recur::kernels::tile_columns;
 using recur::test::random_matrix;
 namespace math = recur::math;
 
-// Element (k, n) where gemm looks for it.
+// Element (k, n) of B (K × N) where gemm looks for it.
 template <class Scalar>
-Scalar element(const GemmB<Scalar>& b, Index k, Index n) {
-  const Index panel = tile_columns<Scalar>;
-  return b.data[n / panel * b.panel_stride + k * b.row_stride + n % panel];
+Scalar element(const PackedB<Scalar>& b, Index K, Index N, Index k, Index n) {
+  const Index first = n / tile_columns<Scalar> * tile_columns<Scalar>;
+  return b.data[first * K + k * recur::kernels::panel_width<Scalar>(N, first) + n - first];
 }
 
+// The transposed rows [first, first + count) of w, the padding zero.
 template <class Scalar>
-void expect_packed(const GemmB<Scalar>& b, const RowMatrix<Scalar>& w, Index first, Index count) {
-  for (Index n = 0; n < count; ++n) {
+void expect_transposed(const PackedB<Scalar>& b, const RowMatrix<Scalar>& w, Index first,
+                       Index count) {
+  const Index whole = recur::kernels::whole_registers<Scalar>(count);
+  for (Index n = 0; n < whole; ++n) {
     for (Index k = 0; k < w.cols(); ++k) {
-      ASSERT_EQ(element(b, k, n), w(first + n, k)) << "(" << k << ", " << n << ")";
+      ASSERT_EQ(element(b, w.cols(), count, k, n), n < count ? w(first + n, k) : Scalar(0))
+          << "(" << k << ", " << n << ")";
     }
   }
 }
 
-TEST(PackedMatrix, HoldsTheTransposedRows) {
+template <class Scalar>
+void expect_rows(const PackedB<Scalar>& b, const RowMatrix<Scalar>& w, Index first, Index count) {
+  const Index whole = recur::kernels::whole_registers<Scalar>(w.cols());
+  for (Index k = 0; k < count; ++k) {
+    for (Index n = 0; n < whole; ++n) {
+      ASSERT_EQ(element(b, count, w.cols(), k, n), n < w.cols() ? w(first + k, n) : Scalar(0))
+          << "(" << k << ", " << n << ")";
+    }
+  }
+}
+
+TEST(PackedMatrix, HoldsRowsPlainAndTransposed) {
   recur::Generator generator(1);
   PackedMatrix<float> packed;
-  for (Index count = 0; count <= 70; ++count) {
+  PackedMatrix<float> back;
+  for (Index count = 0; count <= 150; count += count < 70 ? 1 : 16) {
     const auto w = random_matrix<float>(generator, count + 5, 3);
-    packed.assign(w, 2, count);  // again and again: growing and shrinking
-    expect_packed(packed.operand(), w, 2, count);
+    packed.assign_transposed(w, 2, count);  // again and again: growing and shrinking
+    expect_transposed(packed.operand(), w, 2, count);
+    back.assign(w, 2, count);
+    expect_rows(back.operand(), w, 2, count);
+    const auto wide = random_matrix<float>(generator, 4, count);
+    back.assign(wide, 1, 2);
+    expect_rows(back.operand(), wide, 1, 2);
   }
   const auto w = random_matrix<float>(generator, 4, 7);
-  packed.assign(w, 1, 2);
-  expect_packed(packed.operand(), w, 1, 2);
+  packed.assign_transposed(w, 1, 2);
+  expect_transposed(packed.operand(), w, 1, 2);
 }
 
 TEST(PackedMatrix, ProductsEqualThoseOfTheMatrix) {
@@ -57,11 +80,32 @@ TEST(PackedMatrix, ProductsEqualThoseOfTheMatrix) {
     const auto w = random_matrix<double>(generator, N, 9);
     const auto x = random_matrix<double>(generator, 5, 9);
     PackedMatrix<double> packed;
-    packed.assign(w, 0, N);
+    packed.assign_transposed(w, 0, N);
     RowMatrix<double> y(5, N);
     recur::kernels::gemm<double>(5, N, 9, {x.data(), 9, 1}, packed.operand(), {y.data(), N},
                                  recur::kernels::Start::zero);
     EXPECT_LT((y - x * w.transpose()).cwiseAbs().maxCoeff(), 1e-13);
+  }
+}
+
+// Every element of W_hh in its block, beside those of the unit's other gates.
+template <class E, class Scalar>
+void expect_gates(const recur::kernels::PackedGates<E, Scalar>& packed,
+                  const RowMatrix<Scalar>& w) {
+  using Gates = recur::kernels::PackedGates<E, Scalar>;
+  const Index hidden = w.rows() / E::gates;
+  ASSERT_EQ(packed.hidden(), hidden);
+  ASSERT_EQ(packed.depth(), w.cols());
+  for (Index first = 0; first < hidden; first += Gates::units_per_block) {
+    const auto block = packed.block(first);
+    ASSERT_EQ(block.units, std::min(hidden - first, Gates::units_per_block));
+    for (Index k = 0; k < w.cols(); ++k) {
+      for (Index column = 0; column < block.width; ++column) {
+        const Index gate = column / block.units;
+        ASSERT_EQ(block.data[k * block.width + column],
+                  gate < E::gates ? w(gate * hidden + first + column % block.units, k) : Scalar(0));
+      }
+    }
   }
 }
 
@@ -82,11 +126,14 @@ void check_weights(const CellSizes& sizes) {
   const Index H = sizes.hidden;
   const Index all = E::gates * H;
   const Index shared = E::shared_gates * H;
-  expect_packed(packed.ih.operand(), p.weight_ih, 0, all);
-  expect_packed(packed.hh.operand(), p.weight_hh, 0, shared);
-  expect_packed(packed.hh_apart.operand(), p.weight_hh, shared, all - shared);
+  expect_transposed(packed.ih.operand(), p.weight_ih, 0, all);
+  expect_gates(packed.hh, p.weight_hh);
+  expect_rows(packed.ih_back.operand(), p.weight_ih, 0, all);
+  expect_rows(packed.hh_back.operand(), p.weight_hh, 0, shared);
+  expect_rows(packed.hh_apart_back.operand(), p.weight_hh, shared, all - shared);
   if (sizes.projected()) {
-    expect_packed(packed.hr.operand(), p.weight_hr, 0, sizes.output);
+    expect_transposed(packed.hr.operand(), p.weight_hr, 0, sizes.output);
+    expect_rows(packed.hr_back.operand(), p.weight_hr, 0, sizes.output);
   }
   ASSERT_EQ(packed.bias.size(), math::slot_count<E> * H);
   for (Index k = 0; k < packed.bias.size(); ++k) {
@@ -107,6 +154,8 @@ TEST(PackedWeights, OfEveryCell) {
     check_weights<math::GRU>({3, 5, 5, 3, bias});
     check_weights<math::RNN>({3, 5, 5, 1, bias});
     check_weights<math::GRU>({40, 33, 33, 3, bias});
+    check_weights<math::LSTM>({4, 70, 70, 4, bias});
+    check_weights<math::RNN>({4, 150, 150, 1, bias});
   }
 }
 

@@ -31,6 +31,9 @@ constexpr Index gap = 5;  // between the rows of every array
 // One array of each kind, rows further apart than they are long.
 template <class E, class Scalar>
 struct Arrays {
+  using Places = recur::kernels::SlotPlaces<E, Scalar>;
+  using ConstPlaces = recur::kernels::SlotPlaces<E, const Scalar>;
+
   Index hidden;
   RowMatrix<Scalar> slots, d_slots, prev_h, prev_c, next_h, next_c, d_h, d_c;
 
@@ -45,6 +48,13 @@ struct Arrays {
     }
   }
 
+  // The slots of an array one after the other.
+  Places places(RowMatrix<Scalar>& array) const {
+    return Places::of({array.data(), array.cols()}, hidden, 0);
+  }
+  ConstPlaces const_places(const RowMatrix<Scalar>& array) const {
+    return ConstPlaces::of({array.data(), array.cols()}, hidden, 0);
+  }
   static SlotRows<Scalar> slot_rows(RowMatrix<Scalar>& array) {
     return {array.data(), array.cols()};
   }
@@ -96,9 +106,9 @@ void check_size(const E& equations, Index hidden, bool with_h) {
     expected.prev_h.setZero();
   }
 
-  recur::kernels::pointwise_forward<E, Scalar>(equations, rows, hidden,
-                                               actual.slot_rows(actual.slots), prev,
-                                               actual.state_rows(actual.next_h, actual.next_c));
+  recur::kernels::pointwise_forward<E, Scalar>(
+      equations, rows, hidden, actual.const_places(actual.slots), actual.places(actual.slots), prev,
+      actual.state_rows(actual.next_h, actual.next_c));
   const auto prev_of = [&](Index b, Index j) {
     return math::UnitState<Scalar>{expected.prev_h(b, j), expected.prev_c(b, j)};
   };
@@ -159,13 +169,16 @@ TEST(Pointwise, DoubleOfEverySize) { check_all<double>(); }
 TEST(Pointwise, NextCMayBePrevC) {
   Arrays<math::LSTM, double> apart(19);
   Arrays<math::LSTM, double> in_place(19);
+  const RowMatrix<double> sums = in_place.slots;
   recur::kernels::pointwise_forward<math::LSTM, double>(
-      math::LSTM(), rows, 19, apart.slot_rows(apart.slots),
+      math::LSTM(), rows, 19, apart.const_places(apart.slots), apart.places(apart.slots),
       apart.state_rows(apart.prev_h, apart.prev_c), apart.state_rows(apart.next_h, apart.next_c));
+  // Nothing is recorded where nobody asks for it.
   recur::kernels::pointwise_forward<math::LSTM, double>(
-      math::LSTM(), rows, 19, in_place.slot_rows(in_place.slots),
+      math::LSTM(), rows, 19, in_place.const_places(in_place.slots), {},
       in_place.state_rows(in_place.prev_h, in_place.prev_c),
       in_place.state_rows(in_place.next_h, in_place.prev_c));
+  EXPECT_TRUE(in_place.slots == sums);
   EXPECT_TRUE(in_place.prev_c.leftCols(19) == apart.next_c.leftCols(19));
   EXPECT_TRUE(in_place.next_h == apart.next_h);
 }
@@ -178,8 +191,8 @@ void check_places() {
   Arrays<math::LSTM, Scalar> same(hidden);
   const math::LSTM lstm;
   recur::kernels::pointwise_forward<math::LSTM, Scalar>(
-      lstm, 1, hidden, whole.slot_rows(whole.slots), whole.state_rows(whole.prev_h, whole.prev_c),
-      whole.state_rows(whole.next_h, whole.next_c));
+      lstm, 1, hidden, whole.const_places(whole.slots), whole.places(whole.slots),
+      whole.state_rows(whole.prev_h, whole.prev_c), whole.state_rows(whole.next_h, whole.next_c));
   for (Index j = 0; j < hidden; ++j) {  // as one unit of its own
     RowMatrix<Scalar> slots(1, 4);
     for (Index k = 0; k < 4; ++k) {
@@ -190,7 +203,9 @@ void check_places() {
     h(0, 0) = same.prev_h(0, j);
     c(0, 0) = same.prev_c(0, j);
     recur::kernels::pointwise_forward<math::LSTM, Scalar>(
-        lstm, 1, 1, {slots.data(), 4}, {h.data(), 1, c.data(), 1}, {h.data(), 1, c.data(), 1});
+        lstm, 1, 1,
+        recur::kernels::SlotPlaces<math::LSTM, const Scalar>::of({slots.data(), 4}, 1, 0), {},
+        {h.data(), 1, c.data(), 1}, {h.data(), 1, c.data(), 1});
     ASSERT_EQ(h(0, 0), whole.next_h(0, j)) << j;
     ASSERT_EQ(c(0, 0), whole.next_c(0, j)) << j;
   }

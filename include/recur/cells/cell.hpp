@@ -111,7 +111,7 @@ class Cell {
     tape.slots.resize(batch, weights().slots());
     const kernels::SlotRows<Scalar> slots{tape.slots.data(), weights().slots()};
     cells::input_sums(weights(), batch, tape.x.data(), input_size(), slots);
-    cells::forward_step<E, Scalar>(weights(), batch, slots, rows_of_state(tape.prev),
+    cells::forward_step<E, Scalar>(weights(), batch, slots, true, rows_of_state(tape.prev),
                                    rows_of_state(tape.next), {});
 
     StateLike<Derived> next;
@@ -173,11 +173,12 @@ class Cell {
                                     rows_of_state(tape.prev), rows_of_state(tape.next),
                                     {d_slots.data(), slots_width}, rows_of_state(d), nullptr);
     cells::input_gradient(weights(), batch, d_rows, d_x.data(), input_size(), kernels::Start::zero);
+    cells::PackedFactors<Scalar> packed_factors;
     cells::add_parameter_gradients(
         weights(),
         cells::GradientRows<Scalar>{batch, d_rows, tape.x.data(), input_size(), tape.prev.h.data(),
                                     hidden_size(), nullptr, nullptr, 0},
-        1, gradients.parameters);
+        1, packed_factors, gradients.parameters);
     assign_back(d_x, gradients.input);
     assign_back(d.h, gradients.state.h);
     if constexpr (E::has_c) {
@@ -189,7 +190,7 @@ class Cell {
   CellSizes sizes() const {
     return {input_size(), hidden_size(), hidden_size(), E::gates, options_.bias};
   }
-  cells::Weights<E, Scalar> weights() const { return {equations_, parameters_, packed_}; }
+  cells::Weights<E, Scalar> weights() const { return {equations_, packed_}; }
 
   template <class Array>
   GradientsIn<Array> backward_in(const Tape& tape, const StateOf<E, Array>& d_next) const {

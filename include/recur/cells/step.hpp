@@ -7,17 +7,15 @@
 // at once:  input_sums  = W_ih x + biases,   forward_step = + W_hh h, then the equations.
 #pragma once
 
-#include "recur/kernels/packed_weights.hpp"
-#include "recur/kernels/pointwise.hpp"
+#include "recur/kernels/forward_step.hpp"
 #include "recur/kernels/threads.hpp"
 
 namespace recur::cells {
 
-/// What a step reads: a cell's equations, its parameters and the packed copies of them.
+/// What a step reads: a cell's equations and the packed copies of its parameters.
 template <class E, class Scalar>
 struct Weights {
   const E& equations;
-  const CellParameters<Scalar>& parameters;
   const kernels::PackedWeights<E, Scalar>& packed;
 
   const CellSizes& sizes() const { return packed.sizes; }
@@ -36,30 +34,23 @@ void input_sums(const Weights<E, Scalar>& w, Index rows, const Scalar* x, Index 
                         w.packed.bias.data());
 }
 
-/// slots: in: input_sums; out: what backward needs. prev: read; next: overwritten (next.c may be
-/// prev.c). unprojected (rows × H, row stride H): overwritten with h' before the projection, where
-/// the cell has one.
+/// slots: in: input_sums; out: what backward needs, or with record = false nothing of use. prev:
+/// read; next: overwritten (next.c may be prev.c). unprojected (rows × H, row stride H):
+/// overwritten with h' before the projection, where the cell has one.
 template <math::Equations E, class Scalar>
 void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Scalar> slots,
-                  kernels::StateRows<const Scalar> prev, kernels::StateRows<Scalar> next,
-                  kernels::StateRows<Scalar> unprojected) {
+                  bool record, kernels::StateRows<const Scalar> prev,
+                  kernels::StateRows<Scalar> next, kernels::StateRows<Scalar> unprojected) {
   const CellSizes& n = w.sizes();
-  kernels::gemm<Scalar>(rows, w.shared(), n.output, {prev.h, prev.h_stride, 1},
-                        w.packed.hh.operand(), {slots.data, slots.stride},
-                        kernels::Start::accumulate);
-  if constexpr (E::shared_gates < E::gates) {
-    const Index first = w.shared() + w.apart();
-    kernels::gemm<Scalar>(rows, w.apart(), n.output, {prev.h, prev.h_stride, 1},
-                          w.packed.hh_apart.operand(), {slots.data + first, slots.stride},
-                          kernels::Start::bias, w.packed.bias.data() + first);
-  }
+  const kernels::GemmA<Scalar> h{prev.h, prev.h_stride, 1};
+  const Scalar* bias_apart = w.packed.bias.data() + w.shared() + w.apart();
   if (!n.projected()) {
-    kernels::pointwise_forward(w.equations, rows, n.hidden, slots, prev, next);
+    kernels::forward_step(w.equations, rows, w.packed.hh, bias_apart, h, slots, record, prev, next);
     return;
   }
-  kernels::pointwise_forward<E, Scalar>(
-      w.equations, rows, n.hidden, slots, {nullptr, 0, prev.c, prev.c_stride},
-      {unprojected.h, unprojected.h_stride, next.c, next.c_stride});
+  kernels::forward_step<E, Scalar>(w.equations, rows, w.packed.hh, bias_apart, h, slots, record,
+                                   {nullptr, 0, prev.c, prev.c_stride},
+                                   {unprojected.h, unprojected.h_stride, next.c, next.c_stride});
   kernels::gemm<Scalar>(rows, n.output, n.hidden, {unprojected.h, unprojected.h_stride, 1},
                         w.packed.hr.operand(), {next.h, next.h_stride}, kernels::Start::zero);
 }
@@ -73,12 +64,11 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
                    kernels::SlotRows<Scalar> d_slots, kernels::StateRows<Scalar> d,
                    Scalar* d_unprojected) {
   const CellSizes& n = w.sizes();
-  const CellParameters<Scalar>& p = w.parameters;
   kernels::Start start =
       kernels::Start::accumulate;  // onto the part of dh that does not go through W_hh
   if (n.projected()) {
     kernels::gemm<Scalar>(rows, n.hidden, n.output, {d.h, d.h_stride, 1},
-                          kernels::rows_of(p.weight_hr.data(), n.hidden), {d_unprojected, n.hidden},
+                          w.packed.hr_back.operand(), {d_unprojected, n.hidden},
                           kernels::Start::zero);
     kernels::pointwise_backward<E, Scalar>(w.equations, rows, n.hidden, slots,
                                            {nullptr, 0, prev.c, prev.c_stride}, next, d_slots,
@@ -88,12 +78,11 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
     kernels::pointwise_backward(w.equations, rows, n.hidden, slots, prev, next, d_slots, d);
   }
   kernels::gemm<Scalar>(rows, n.output, w.shared(), {d_slots.data, d_slots.stride, 1},
-                        kernels::rows_of(p.weight_hh.data(), n.output), {d.h, d.h_stride}, start);
+                        w.packed.hh_back.operand(), {d.h, d.h_stride}, start);
   if constexpr (E::shared_gates < E::gates) {
-    kernels::gemm<Scalar>(rows, n.output, w.apart(),
-                          {d_slots.data + w.shared() + w.apart(), d_slots.stride, 1},
-                          kernels::rows_of(p.weight_hh.data() + w.shared() * n.output, n.output),
-                          {d.h, d.h_stride}, kernels::Start::accumulate);
+    kernels::gemm<Scalar>(
+        rows, n.output, w.apart(), {d_slots.data + w.shared() + w.apart(), d_slots.stride, 1},
+        w.packed.hh_apart_back.operand(), {d.h, d.h_stride}, kernels::Start::accumulate);
   }
 }
 
@@ -102,9 +91,9 @@ template <class E, class Scalar>
 void input_gradient(const Weights<E, Scalar>& w, Index rows,
                     kernels::SlotRows<const Scalar> d_slots, Scalar* dx, Index dx_stride,
                     kernels::Start start) {
-  kernels::gemm<Scalar>(
-      rows, w.sizes().input, w.shared() + w.apart(), {d_slots.data, d_slots.stride, 1},
-      kernels::rows_of(w.parameters.weight_ih.data(), w.sizes().input), {dx, dx_stride}, start);
+  kernels::gemm<Scalar>(rows, w.sizes().input, w.shared() + w.apart(),
+                        {d_slots.data, d_slots.stride, 1}, w.packed.ih_back.operand(),
+                        {dx, dx_stride}, start);
 }
 
 /// The rows, of one or of many steps, that gradients by the parameters are summed over.
@@ -121,47 +110,59 @@ struct GradientRows {
   Index unprojected_stride = 0;
 };
 
+/// Scratch memory of add_parameter_gradients: x, h_prev and h' before the projection as the second
+/// factor of a product.
+template <class Scalar>
+struct PackedFactors {
+  kernels::PackedMatrix<Scalar> x;
+  kernels::PackedMatrix<Scalar> h_prev;
+  kernels::PackedMatrix<Scalar> unprojected;
+};
+
 /// Adds the gradients by all parameters: dW_ih += d_slotsᵀ x, dW_hh += d_slotsᵀ h_prev, …. Threads
 /// share the rows of the matrices, so that sums are always in the same order.
 template <class E, class Scalar>
 void add_parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>& r,
-                             int threads, CellParameters<Scalar>& gradients) {
+                             int threads, PackedFactors<Scalar>& packed,
+                             CellParameters<Scalar>& gradients) {
   const CellSizes& n = w.sizes();
   const Index gates = w.shared() + w.apart();
-  // Row m of dW = sum over rows of column m of d_slots times a row of x or h.
-  const auto add_product = [&](Index first_slot, const Scalar* factor, Index factor_stride,
-                               Index columns, Index count, Scalar* to) {
+  const auto d_slots = [&](Index first) {
+    return kernels::RowsB<Scalar>{r.d_slots.data + first, r.d_slots.stride};
+  };
+  // Row m of dW = sum over rows of column m of `left` times a row of `right`.
+  const auto add_product = [&](kernels::RowsB<Scalar> left, Index count,
+                               const kernels::PackedMatrix<Scalar>& right, Index columns,
+                               Scalar* to) {
     kernels::parallel_ranges(threads, count, kernels::tile_rows, [&](Index first, Index last) {
-      kernels::gemm<Scalar>(last - first, columns, r.rows,
-                            {r.d_slots.data + first_slot + first, 1, r.d_slots.stride},
-                            kernels::rows_of(factor, factor_stride),
-                            {to + first * columns, columns}, kernels::Start::accumulate);
+      kernels::add_transposed_product<Scalar>(last - first, columns, r.rows,
+                                              {left.data + first, left.row_stride}, right.operand(),
+                                              {to + first * columns, columns});
     });
   };
-  const Scalar one(1);
-  const auto add_sums = [&](Index first_slot, Index count, Scalar* to) {
-    kernels::gemm<Scalar>(1, count, r.rows, {&one, 0, 0},
-                          kernels::rows_of(r.d_slots.data + first_slot, r.d_slots.stride),
-                          {to, count}, kernels::Start::accumulate);
+  const auto add_sums = [&](Index first_slot, Index count, Scalar* to, Scalar* also = nullptr) {
+    kernels::add_rows<Scalar>(r.rows, count, d_slots(first_slot), to, also);
   };
 
-  add_product(0, r.x, r.x_stride, n.input, gates, gradients.weight_ih.data());
-  add_product(0, r.h_prev, r.h_stride, n.output, w.shared(), gradients.weight_hh.data());
+  packed.x.assign(r.rows, n.input, {r.x, r.x_stride});
+  packed.h_prev.assign(r.rows, n.output, {r.h_prev, r.h_stride});
+  add_product(d_slots(0), gates, packed.x, n.input, gradients.weight_ih.data());
+  add_product(d_slots(0), w.shared(), packed.h_prev, n.output, gradients.weight_hh.data());
   if constexpr (E::shared_gates < E::gates) {
-    add_product(gates, r.h_prev, r.h_stride, n.output, w.apart(),
+    add_product(d_slots(gates), w.apart(), packed.h_prev, n.output,
                 gradients.weight_hh.data() + w.shared() * n.output);
   }
   if (n.bias) {
-    add_sums(0, gates, gradients.bias_ih.data());
-    add_sums(0, w.shared(), gradients.bias_hh.data());
+    add_sums(0, w.shared(), gradients.bias_ih.data(), gradients.bias_hh.data());
     if constexpr (E::shared_gates < E::gates) {
+      add_sums(w.shared(), w.apart(), gradients.bias_ih.data() + w.shared());
       add_sums(gates, w.apart(), gradients.bias_hh.data() + w.shared());
     }
   }
   if (n.projected()) {
-    kernels::gemm<Scalar>(n.output, n.hidden, r.rows, {r.d_h, 1, n.output},
-                          kernels::rows_of(r.unprojected, r.unprojected_stride),
-                          {gradients.weight_hr.data(), n.hidden}, kernels::Start::accumulate);
+    packed.unprojected.assign(r.rows, n.hidden, {r.unprojected, r.unprojected_stride});
+    add_product({r.d_h, n.output}, n.output, packed.unprojected, n.hidden,
+                gradients.weight_hr.data());
   }
 }
 

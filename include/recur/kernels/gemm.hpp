@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// Matrix products of the shapes that recurrent layers need: C (M × N) = start + A B, where the rows
-// of B are contiguous. C is held in registers, a tile of `tile_rows` rows and up to `tile_vectors`
-// vector registers; A is read scalar by scalar and broadcast, B vector by vector. Nothing is packed
-// or allocated in a call: Eigen's own products pack both operands every time and allocate above 128
+// Matrix products of the shapes that recurrent layers need: C (M × N) = start + A B. C is held in
+// registers, a tile of up to `tile_rows` rows and `tile_vectors` vector registers; A is read scalar
+// by scalar and broadcast, B register by register from *panels*: `tile_columns` columns, row after
+// row in one stream. Weights are packed into panels once (packed_weights.hpp); what is not, a panel
+// at a time on the stack, which is soon paid for by the many rows of A that are multiplied with it.
+// Nothing is allocated: Eigen's own products pack both operands every time and allocate above 128
 // KB, which costs more than the product itself at one time step.
 //
 // Every element of C is start + a_0 b_0 + a_1 b_1 + … in this order, whatever the sizes and the
@@ -11,7 +13,7 @@
 // threads.
 #pragma once
 
-#include <algorithm>    // std::min
+#include <algorithm>    // std::copy_n, std::fill, std::min
 #include <type_traits>  // std::integral_constant
 
 #include "recur/kernels/packet.hpp"
@@ -26,13 +28,17 @@ struct GemmA {
   Index column_stride;
 };
 
-/// B (K × N) in panels of `tile_columns` columns: element (k, n) at
-/// data[n / tile_columns * panel_stride + k * row_stride + n % tile_columns].
+/// B (K × N) in panels: see panel_width. Panel p begins at data + p * tile_columns * K.
 template <class Scalar>
-struct GemmB {
+struct PackedB {
+  const Scalar* data;
+};
+
+/// B (K × N) as it stands: element (k, n) at data[k * row_stride + n].
+template <class Scalar>
+struct RowsB {
   const Scalar* data;
   Index row_stride;
-  Index panel_stride;
 };
 
 /// C (M × N): element (m, n) at data[m * row_stride + n].
@@ -51,19 +57,36 @@ inline constexpr int tile_vectors = register_count >= 32 ? 4 : 2;
 template <class Scalar>
 inline constexpr Index tile_columns = tile_vectors* native_width<Scalar>;
 
-/// A plain row-major matrix as B: its columns taken in place.
+/// Columns as whole registers.
 template <class Scalar>
-GemmB<Scalar> rows_of(const Scalar* data, Index row_stride) {
-  return {data, row_stride, tile_columns<Scalar>};
+constexpr Index whole_registers(Index columns) {
+  constexpr Index width = native_width<Scalar>;
+  return (columns + width - 1) / width * width;
+}
+
+/// Scalars in a row of the panel that begins at column n of N: the last one ends with zeros.
+template <class Scalar>
+constexpr Index panel_width(Index N, Index n) {
+  return std::min(tile_columns<Scalar>, whole_registers<Scalar>(N - n));
 }
 
 namespace detail {
 
-// The start is a run-time choice, made once a tile: as a template argument it made three times as
-// many tiles to compile and not one of them faster.
+// A panel of so many rows stays in the second-level cache while the tiles walk through it: 256 KB
+// with AVX-512. (Shorter blocks that stay in the first are slower: C is loaded and stored too
+// often.)
+inline constexpr Index k_block = 1024;
+// Rows of C that go through a panel before the next one: their block stays in the first-level
+// cache.
+inline constexpr Index m_block = 96;
+
+// One tile of C over K rows of B. `last`: columns of the last register that are C's. The start is a
+// run-time choice, made once a tile: as a template argument it made three times as many tiles to
+// compile and not one of them faster.
 template <class V, int Rows, int Vectors, class Scalar>
-RECUR_ALWAYS_INLINE void gemm_tile(Index K, GemmA<Scalar> a, const Scalar* b, Index b_stride,
-                                   GemmC<Scalar> c, Start start, const Scalar* bias) {
+RECUR_ALWAYS_INLINE void gemm_tile(Index K, const GemmA<Scalar>& a, const Scalar* b, Index b_stride,
+                                   const GemmC<Scalar>& c, Index last, Start start,
+                                   const Scalar* bias) {
   V sum[Rows][Vectors];
   // A row of what C starts from; bias and zero are the same for all rows.
   const Scalar* from = start == Start::bias ? bias : c.data;
@@ -72,10 +95,15 @@ RECUR_ALWAYS_INLINE void gemm_tile(Index K, GemmA<Scalar> a, const Scalar* b, In
   for (int m = 0; m < Rows; ++m) {
     RECUR_UNROLL
     for (int v = 0; v < Vectors; ++v) {
-      sum[m][v] =
-          start == Start::zero ? V(Scalar(0)) : V::load(from + m * from_stride + v * V::width);
+      const Scalar* place = from + m * from_stride + v * V::width;
+      sum[m][v] = start == Start::zero                  ? V(Scalar(0))
+                  : v + 1 < Vectors || last == V::width ? V::load(place)
+                                                        : V::load(place, last);
     }
   }
+  const Scalar* factors = a.data;
+  const Index a_row = a.row_stride;
+  const Index a_column = a.column_stride;
   for (Index k = 0; k < K; ++k) {
     V row[Vectors];
     RECUR_UNROLL
@@ -84,113 +112,231 @@ RECUR_ALWAYS_INLINE void gemm_tile(Index K, GemmA<Scalar> a, const Scalar* b, In
     }
     RECUR_UNROLL
     for (int m = 0; m < Rows; ++m) {
-      const V factor(a.data[m * a.row_stride]);
+      const V factor(factors[m * a_row]);
       RECUR_UNROLL
       for (int v = 0; v < Vectors; ++v) {
         sum[m][v] = multiply_add(factor, row[v], sum[m][v]);
       }
     }
-    a.data += a.column_stride;
+    factors += a_column;
     b += b_stride;
   }
   RECUR_UNROLL
   for (int m = 0; m < Rows; ++m) {
     RECUR_UNROLL
     for (int v = 0; v < Vectors; ++v) {
-      sum[m][v].store(c.data + m * c.row_stride + v * V::width);
+      Scalar* place = c.data + m * c.row_stride + v * V::width;
+      if (v + 1 < Vectors || last == V::width) {
+        sum[m][v].store(place);
+      } else {
+        sum[m][v].store(place, last);
+      }
     }
   }
 }
 
-// All rows of one column block, in tiles whose heights differ by at most one.
+// Calls f(std::integral_constant<int, n>) for the run-time n, 1 … Max.
+template <int Max, class F>
+RECUR_ALWAYS_INLINE void with_constant(Index n, F&& f) {
+  if constexpr (Max > 1) {
+    if (n < Max) {
+      with_constant<Max - 1>(n, f);
+      return;
+    }
+  }
+  f(std::integral_constant<int, Max>{});
+}
+
+// All rows of up to tile_vectors registers, in tiles whose heights differ by at most one.
 template <class V, int Vectors, class Scalar>
-void gemm_columns(Index M, Index K, GemmA<Scalar> a, const Scalar* b, Index b_stride,
-                  GemmC<Scalar> c, Start start, const Scalar* bias) {
+void gemm_columns(Index M, Index K, const GemmA<Scalar>& a, const Scalar* b, Index b_stride,
+                  const GemmC<Scalar>& c, Index last, Start start, const Scalar* bias) {
   const Index tiles = (M + tile_rows - 1) / tile_rows;
+  const Index low = tiles > 1 ? M / tiles : M;  // the first ones have so many rows,
+  const Index high = M - tiles * low;           // the last `high` one more
+  Index m = 0;
   for (Index tile = 0; tile < tiles; ++tile) {
-    const Index first = M * tile / tiles;
-    const GemmA<Scalar> a_tile{a.data + first * a.row_stride, a.row_stride, a.column_stride};
-    const GemmC<Scalar> c_tile{c.data + first * c.row_stride, c.row_stride};
-    const auto run = [&]<int Rows>(std::integral_constant<int, Rows>) {
-      gemm_tile<V, Rows, Vectors>(K, a_tile, b, b_stride, c_tile, start, bias);
-    };
-    switch (M * (tile + 1) / tiles - first) {
-      case 1:
-        run(std::integral_constant<int, 1>{});
-        break;
-      case 2:
-        run(std::integral_constant<int, 2>{});
-        break;
-      case 3:
-        run(std::integral_constant<int, 3>{});
-        break;
-      case 4:
-        run(std::integral_constant<int, 4>{});
-        break;
-      case 5:
-        run(std::integral_constant<int, 5>{});
-        break;
-      default:
-        run(std::integral_constant<int, tile_rows>{});
-        break;
-    }
+    const Index height = low + (tile < tiles - high ? 0 : 1);
+    with_constant<tile_rows>(height, [&](auto rows) {
+      gemm_tile<V, rows.value, Vectors>(
+          K, {a.data + m * a.row_stride, a.row_stride, a.column_stride}, b, b_stride,
+          {c.data + m * c.row_stride, c.row_stride}, last, start, bias);
+    });
+    m += height;
   }
 }
 
-// `columns` columns of one panel, widest registers first, single scalars last.
-template <int Width, int Vectors, class Scalar>
-void gemm_panel(Index M, Index columns, Index K, GemmA<Scalar> a, const Scalar* b, Index b_stride,
-                GemmC<Scalar> c, Start start, const Scalar* bias) {
-  constexpr Index block = Index(Width) * Vectors;
-  while (columns >= block) {
-    gemm_columns<Vec<Scalar, Width>, Vectors>(M, K, a, b, b_stride, c, start, bias);
-    columns -= block;
-    b += block;
-    c.data += block;
-    bias += start == Start::bias ? block : 0;
-  }
-  if (columns > 0) {
-    if constexpr (Vectors > 1) {
-      gemm_panel<Width, Vectors / 2>(M, columns, K, a, b, b_stride, c, start, bias);
-    } else if constexpr (Width > smallest_width<Scalar>) {
-      gemm_panel<Width / 2, 1>(M, columns, K, a, b, b_stride, c, start, bias);
-    } else if constexpr (Width > 1) {
-      gemm_panel<1, 1>(M, columns, K, a, b, b_stride, c, start, bias);
-    }
+// `columns` columns of one panel (or of any K rows of whole registers, `b_stride` apart).
+template <class Scalar>
+void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const Scalar* b,
+                Index b_stride, const GemmC<Scalar>& c, Start start, const Scalar* bias = nullptr) {
+  using V = Vec<Scalar>;
+  for (Index n = 0; n < columns; n += tile_columns<Scalar>) {
+    const Index rest = columns - n;
+    with_constant<tile_vectors>((rest + V::width - 1) / V::width, [&](auto vectors) {
+      const Index last = std::min<Index>(V::width, rest - (vectors.value - 1) * V::width);
+      gemm_columns<V, vectors.value>(M, K, a, b + n, b_stride, {c.data + n, c.row_stride}, last,
+                                     start, start == Start::bias ? bias + n : nullptr);
+    });
   }
 }
+
+// One row of C over `Panels` whole panels at once, `panel_stride` apart, `Vectors` registers each:
+// a single row of one panel has too few sums to hide the latency of an addition, and one stream
+// from memory where several would come faster.
+template <class V, int Panels, int Vectors, class Scalar>
+void gemm_row(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index panel_stride,
+              Scalar* c, Start start, const Scalar* bias = nullptr) {
+  constexpr int count = Panels * Vectors;
+  V sum[count];
+  RECUR_UNROLL
+  for (int v = 0; v < count; ++v) {
+    sum[v] = start == Start::zero ? V(Scalar(0))
+                                  : V::load((start == Start::bias ? bias : c) + v * V::width);
+  }
+  for (Index k = 0; k < K; ++k) {
+    const V factor(a[k * a_stride]);
+    RECUR_UNROLL
+    for (int v = 0; v < count; ++v) {
+      sum[v] = multiply_add(
+          factor, V::load(b + v / Vectors * panel_stride + v % Vectors * V::width), sum[v]);
+    }
+    b += Vectors * V::width;
+  }
+  RECUR_UNROLL
+  for (int v = 0; v < count; ++v) {
+    sum[v].store(c + v * V::width);
+  }
+}
+
+// Panels that gemm_row takes at once.
+inline constexpr int row_panels = register_count >= 32 ? 4 : 2;
 
 }  // namespace detail
 
 /// C = start + A B; `bias` (N) is read only where C starts from it. C is overwritten, or added to
 /// with Start::accumulate. C must not overlap A or B.
 template <class Scalar>
-void gemm(Index M, Index N, Index K, GemmA<Scalar> a, GemmB<Scalar> b, GemmC<Scalar> c, Start start,
+void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<Scalar> c,
+          Start start, const Scalar* bias = nullptr) {
+  constexpr Index panel = tile_columns<Scalar>;
+  const auto bias_from = [&](Start from, Index n) {
+    return from == Start::bias ? bias + n : nullptr;
+  };
+  Index first = 0;  // column
+  if (M == 1) {
+    constexpr Index several = panel * detail::row_panels;
+    for (; first + several <= N; first += several) {
+      detail::gemm_row<Vec<Scalar>, detail::row_panels, tile_vectors>(
+          K, a.data, a.column_stride, b.data + first * K, panel * K, c.data + first, start,
+          bias_from(start, first));
+    }
+  }
+  for (Index m = 0; m < M; m += detail::m_block) {
+    for (Index n = first; n < N; n += panel) {
+      const Index width = panel_width<Scalar>(N, n);
+      Start from = start;
+      Index k = 0;
+      do {  // at least once: K = 0 still sets C
+        detail::gemm_panel<Scalar>(
+            std::min(detail::m_block, M - m), std::min(panel, N - n),
+            std::min(detail::k_block, K - k),
+            {a.data + m * a.row_stride + k * a.column_stride, a.row_stride, a.column_stride},
+            b.data + n * K + k * width, width, {c.data + m * c.row_stride + n, c.row_stride}, from,
+            bias_from(from, n));
+        from = Start::accumulate;
+        k += detail::k_block;
+      } while (k < K);
+    }
+  }
+}
+
+/// The same with a B that is packed on the way, a block of a panel at a time: for many rows of A.
+template <class Scalar>
+void gemm(Index M, Index N, Index K, GemmA<Scalar> a, RowsB<Scalar> b, GemmC<Scalar> c, Start start,
           const Scalar* bias = nullptr) {
-  // Blocks that stay in the caches: a panel of B (128 rows of 4 registers: 32 KB with AVX-512) in
-  // L1, the block of A in L2.
+  constexpr Index panel = tile_columns<Scalar>;
   constexpr Index k_block = 128;
-  constexpr Index m_block = 384;
-  for (Index m = 0; m < M; m += m_block) {
-    Start from = start;
-    Index k = 0;
-    do {  // at least once: K = 0 still sets C
-      const Index depth = std::min(k_block, K - k);
-      const Index rows = std::min(m_block, M - m);
-      const GemmA<Scalar> a_block{a.data + m * a.row_stride + k * a.column_stride, a.row_stride,
-                                  a.column_stride};
-      const GemmB<Scalar> b_block{b.data + k * b.row_stride, b.row_stride, b.panel_stride};
-      const GemmC<Scalar> c_block{c.data + m * c.row_stride, c.row_stride};
-      constexpr Index panel = tile_columns<Scalar>;
-      for (Index n = 0; n < N; n += panel) {
-        detail::gemm_panel<native_width<Scalar>, tile_vectors>(
-            rows, std::min(panel, N - n), depth, a_block,
-            b_block.data + n / panel * b_block.panel_stride, b_block.row_stride,
-            {c_block.data + n, c_block.row_stride}, from, from == Start::bias ? bias + n : nullptr);
+  alignas(64) Scalar packed[static_cast<std::size_t>(k_block * panel)];
+  Index k = 0;
+  do {
+    const Index depth = std::min(k_block, K - k);
+    for (Index n = 0; n < N; n += panel) {
+      const Index columns = std::min(panel, N - n);
+      const Index width = panel_width<Scalar>(N, n);
+      for (Index i = 0; i < depth; ++i) {
+        Scalar* to = packed + i * width;
+        std::copy_n(b.data + (k + i) * b.row_stride + n, columns, to);
+        std::fill(to + columns, to + width, Scalar(0));
       }
-      from = Start::accumulate;
-      k += depth;
-    } while (k < K);
+      detail::gemm_panel<Scalar>(
+          M, columns, depth, {a.data + k * a.column_stride, a.row_stride, a.column_stride}, packed,
+          width, {c.data + n, c.row_stride}, start, start == Start::bias ? bias + n : nullptr);
+    }
+    start = Start::accumulate;
+    k += depth;
+  } while (k < K);
+}
+
+/// C += Aᵀ B, A (K × M) as it stands. Blocks of A are copied first: a column of A whose rows are
+/// far apart would fall into a few lines of the cache.
+template <class Scalar>
+void add_transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<Scalar> b,
+                            GemmC<Scalar> c) {
+  constexpr Index panel = tile_columns<Scalar>;
+  constexpr Index m_block = 36;
+  constexpr Index k_block = 1024 / static_cast<Index>(sizeof(Scalar));
+  alignas(64) Scalar copy[static_cast<std::size_t>(m_block * k_block)];  // 36 KB
+  for (Index m = 0; m < M; m += m_block) {
+    const Index rows = std::min(m_block, M - m);
+    for (Index k = 0; k < K; k += k_block) {
+      const Index depth = std::min(k_block, K - k);
+      for (Index i = 0; i < depth; ++i) {
+        std::copy_n(a.data + (k + i) * a.row_stride + m, rows, copy + i * rows);
+      }
+      for (Index n = 0; n < N; n += panel) {
+        const Index width = panel_width<Scalar>(N, n);
+        detail::gemm_panel<Scalar>(
+            rows, std::min(panel, N - n), depth, {copy, 1, rows}, b.data + n * K + k * width, width,
+            {c.data + m * c.row_stride + n, c.row_stride}, Start::accumulate);
+      }
+    }
+  }
+}
+
+/// sum (N) += the rows of B (K × N), in order; and the same to `also`, where it is not null.
+template <class Scalar>
+void add_rows(Index K, Index N, RowsB<Scalar> b, Scalar* sum, Scalar* also = nullptr) {
+  using V = Vec<Scalar>;
+  const auto add = [&]<int Vectors>(std::integral_constant<int, Vectors>, Index n, Index last) {
+    const auto load = [&](const Scalar* from, int v) {
+      return v + 1 < Vectors || last == V::width ? V::load(from + v * V::width)
+                                                 : V::load(from + v * V::width, last);
+    };
+    V total[Vectors];
+    RECUR_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
+      total[v] = V(Scalar(0));
+    }
+    for (Index k = 0; k < K; ++k) {
+      RECUR_UNROLL
+      for (int v = 0; v < Vectors; ++v) {
+        total[v] = total[v] + load(b.data + k * b.row_stride + n, v);
+      }
+    }
+    for (Scalar* to : {sum, also}) {
+      for (int v = 0; v < Vectors && to != nullptr; ++v) {
+        (load(to + n, v) + total[v])
+            .store(to + n + v * V::width, v + 1 < Vectors ? Index(V::width) : last);
+      }
+    }
+  };
+  Index n = 0;
+  for (; n + tile_columns<Scalar> <= N; n += tile_columns<Scalar>) {
+    add(std::integral_constant<int, tile_vectors>{}, n, V::width);
+  }
+  for (; n < N; n += V::width) {
+    add(std::integral_constant<int, 1>{}, n, std::min<Index>(V::width, N - n));
   }
 }
 

@@ -1,64 +1,152 @@
 // SPDX-License-Identifier: MIT
 //
 // The copies of a cell's weights that the kernels read, derived from the parameters whenever those
-// change. W (N × K) is kept transposed, in panels of as many columns as a register tile has, so
-// that a product walks through it in one stream:  element (k, n) at [panel of n][k][n % panel].
+// change: each in the order in which a product walks through it, as one stream (gemm.hpp).
 #pragma once
 
+#include <algorithm>  // std::copy_n, std::fill, std::max, std::min
 #include <vector>
 
 #include "recur/core/cell_parameters.hpp"
 #include "recur/kernels/gemm.hpp"
+#include "recur/math/cell.hpp"
 
 namespace recur::kernels {
 
-/// Wᵀ in panels. The last panel is padded with zeros, which no product reads.
+/// A matrix B (K × N) in panels.
 template <class Scalar>
 class PackedMatrix {
  public:
-  /// Rows [first, first + count) of W become the columns.
+  /// B = rows [first, first + count) of w.
   void assign(const RowMatrix<Scalar>& w, Index first, Index count) {
+    assign(count, w.cols(), {w.data() + first * w.cols(), w.cols()});
+  }
+
+  /// B (K × N) as it stands elsewhere.
+  void assign(Index K, Index N, RowsB<Scalar> b) {
+    resize(K, N);
+    for_each_panel(N, K, [&](Index n, Index columns, Index width, Scalar* to) {
+      for (Index k = 0; k < K; ++k, to += width) {
+        std::copy_n(b.data + k * b.row_stride + n, columns, to);
+        std::fill(to + columns, to + width, Scalar(0));
+      }
+    });
+  }
+
+  /// B = the transposed rows [first, first + count) of w.
+  void assign_transposed(const RowMatrix<Scalar>& w, Index first, Index count) {
+    resize(w.cols(), count);
+    for_each_panel(count, w.cols(), [&](Index n, Index columns, Index width, Scalar* to) {
+      for (Index k = 0; k < w.cols(); ++k, to += width) {
+        const Scalar* from = w.data() + (first + n) * w.cols() + k;
+        for (Index j = 0; j < columns; ++j) {
+          to[j] = from[j * w.cols()];
+        }
+        std::fill(to + columns, to + width, Scalar(0));
+      }
+    });
+  }
+
+  PackedB<Scalar> operand() const { return {data_.data()}; }
+
+ private:
+  void resize(Index K, Index N) {
     constexpr Index panel = tile_columns<Scalar>;
-    rows_ = w.cols();
-    const Index panels = (count + panel - 1) / panel;
-    data_.resize(static_cast<std::size_t>(panels * rows_ * panel));
-    for (Index n = 0; n < panels * panel; ++n) {
-      Scalar* to = data_.data() + n / panel * rows_ * panel + n % panel;
-      for (Index k = 0; k < rows_; ++k) {
-        to[k * panel] = n < count ? w(first + n, k) : Scalar(0);
+    data_.resize(
+        static_cast<std::size_t>(K * (N / panel * panel + whole_registers<Scalar>(N % panel))));
+  }
+
+  // f(first column, columns, width, place of the panel)
+  template <class F>
+  void for_each_panel(Index N, Index K, F&& f) {
+    constexpr Index panel = tile_columns<Scalar>;
+    for (Index n = 0; n < N; n += panel) {
+      f(n, std::min(panel, N - n), panel_width<Scalar>(N, n), data_.data() + n * K);
+    }
+  }
+
+  std::vector<Scalar, Eigen::aligned_allocator<Scalar>> data_;
+};
+
+/// W_hhᵀ in blocks of units with all their gates, so that the sums of a unit are complete when its
+/// block is: element (k, gate, unit) at block(unit / units_per_block).data[k * width + gate * units
+/// + unit % units_per_block]. The last block may have fewer units; its rows end with zeros.
+template <class E, class Scalar>
+class PackedGates {
+ public:
+  /// Four registers a row, as a tile takes them; three with three gates.
+  static constexpr Index units_per_block = native_width<Scalar> * std::max(1, 4 / E::gates);
+
+  struct Block {
+    const Scalar* data;
+    Index units;
+    Index width;
+  };
+
+  void assign(const RowMatrix<Scalar>& w) {
+    hidden_ = w.rows() / E::gates;
+    depth_ = w.cols();
+    const Index whole = hidden_ / units_per_block * units_per_block;
+    data_.resize(static_cast<std::size_t>(
+        depth_ * (E::gates * whole + whole_registers<Scalar>(E::gates * (hidden_ - whole)))));
+    for (Index first = 0; first < hidden_; first += units_per_block) {
+      const Block to = block(first);
+      Scalar* row = data_.data() + (to.data - data_.data());
+      for (Index k = 0; k < depth_; ++k, row += to.width) {
+        for (Index gate = 0; gate < E::gates; ++gate) {
+          const Scalar* from = w.data() + (gate * hidden_ + first) * depth_ + k;
+          for (Index j = 0; j < to.units; ++j) {
+            row[gate * to.units + j] = from[j * depth_];
+          }
+        }
+        std::fill(row + E::gates * to.units, row + to.width, Scalar(0));
       }
     }
   }
 
-  GemmB<Scalar> operand() const {
-    return {data_.data(), tile_columns<Scalar>, rows_ * tile_columns<Scalar>};
+  Index hidden() const { return hidden_; }
+  /// Number of columns of W_hh.
+  Index depth() const { return depth_; }
+
+  /// The block that begins at unit `first`, a multiple of units_per_block.
+  Block block(Index first) const {
+    const Index units = std::min(units_per_block, hidden_ - first);
+    return {data_.data() + first * E::gates * depth_, units,
+            whole_registers<Scalar>(E::gates * units)};
   }
 
  private:
-  Index rows_ = 0;  // K
+  Index hidden_ = 0;
+  Index depth_ = 0;
   std::vector<Scalar, Eigen::aligned_allocator<Scalar>> data_;
 };
 
-/// Everything that a cell of `Equations` multiplies by.
+/// Everything that a cell of `Equations` multiplies by, forwards and backwards.
 template <class Equations, class Scalar>
 struct PackedWeights {
   CellSizes sizes;
-  PackedMatrix<Scalar> ih;        ///< W_ihᵀ (I × G·H)
-  PackedMatrix<Scalar> hh;        ///< W_hhᵀ of the shared gates (output × shared·H)
-  PackedMatrix<Scalar> hh_apart;  ///< W_hhᵀ of the others
-  PackedMatrix<Scalar> hr;        ///< W_hrᵀ (H × output)
-  Vector<Scalar> bias;            ///< slot by slot: b_ih + b_hh, b_ih, b_hh; zeros without bias
+  PackedMatrix<Scalar> ih;             ///< W_ihᵀ (I × G·H)
+  PackedGates<Equations, Scalar> hh;   ///< W_hhᵀ (output × G·H)
+  PackedMatrix<Scalar> hr;             ///< W_hrᵀ (H × output)
+  PackedMatrix<Scalar> ih_back;        ///< W_ih (G·H × I)
+  PackedMatrix<Scalar> hh_back;        ///< W_hh (shared·H × output), rows of the shared gates
+  PackedMatrix<Scalar> hh_apart_back;  ///< those of the others
+  PackedMatrix<Scalar> hr_back;        ///< W_hr (output × H)
+  Vector<Scalar> bias;  ///< slot by slot: b_ih + b_hh, b_ih, b_hh; zeros without bias
 
   void assign(const CellSizes& cell_sizes, const CellParameters<Scalar>& p) {
     const Index H = cell_sizes.hidden;
     const Index shared = Equations::shared_gates * H;
     const Index apart = Equations::gates * H - shared;
     sizes = cell_sizes;
-    ih.assign(p.weight_ih, 0, shared + apart);
-    hh.assign(p.weight_hh, 0, shared);
-    hh_apart.assign(p.weight_hh, shared, apart);
+    ih.assign_transposed(p.weight_ih, 0, shared + apart);
+    ih_back.assign(p.weight_ih, 0, shared + apart);
+    hh.assign(p.weight_hh);
+    hh_back.assign(p.weight_hh, 0, shared);
+    hh_apart_back.assign(p.weight_hh, shared, apart);
     if (sizes.projected()) {
-      hr.assign(p.weight_hr, 0, sizes.output);
+      hr.assign_transposed(p.weight_hr, 0, sizes.output);
+      hr_back.assign(p.weight_hr, 0, sizes.output);
     }
     bias.setZero(shared + 2 * apart);
     if (sizes.bias) {

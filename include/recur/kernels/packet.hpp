@@ -111,6 +111,34 @@ RECUR_ALWAYS_INLINE Packet packet_where_positive(const Packet& y, const Packet& 
   }
 }
 
+// The first `count` scalars, 0 … width; the others are zero. Copies of fixed sizes: a copy of any
+// size is a call.
+template <int Size, class Scalar>
+RECUR_ALWAYS_INLINE void copy_few(const Scalar* from, Scalar* to, Index count) {
+  if constexpr (Size > 0) {
+    if ((count & Size) != 0) {
+      std::memcpy(to, from, Size * sizeof(Scalar));
+      from += Size;
+      to += Size;
+    }
+    copy_few<Size / 2>(from, to, count);
+  }
+}
+template <class Packet, class Scalar>
+RECUR_ALWAYS_INLINE Packet packet_load_part(const Scalar* from, Index count) {
+  constexpr int width = packets::unpacket_traits<Packet>::size;
+  Scalar buffer[width] = {};
+  copy_few<width>(from, buffer, count);
+  return packets::ploadu<Packet>(buffer);
+}
+template <class Packet, class Scalar>
+RECUR_ALWAYS_INLINE void packet_store_part(const Packet& x, Scalar* to, Index count) {
+  constexpr int width = packets::unpacket_traits<Packet>::size;
+  Scalar buffer[width];
+  packets::pstoreu(buffer, x);
+  copy_few<width>(buffer, to, count);
+}
+
 // Where vectors round a · b + c once, single scalars do: the same bits at every width. Elsewhere
 // std::fma would be a slow function.
 #if defined(EIGEN_VECTORIZE_FMA) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMA)
@@ -139,6 +167,20 @@ RECUR_ALWAYS_INLINE Floats16 packet_min(const Floats16& x, const Floats16& bound
 }
 RECUR_ALWAYS_INLINE Doubles8 packet_min(const Doubles8& x, const Doubles8& bound) {
   return _mm512_maskz_min_pd(0xff, bound, x);
+}
+template <>
+RECUR_ALWAYS_INLINE Floats16 packet_load_part<Floats16, float>(const float* from, Index count) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1), from);
+}
+template <>
+RECUR_ALWAYS_INLINE Doubles8 packet_load_part<Doubles8, double>(const double* from, Index count) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1U << count) - 1), from);
+}
+RECUR_ALWAYS_INLINE void packet_store_part(const Floats16& x, float* to, Index count) {
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1U << count) - 1), x);
+}
+RECUR_ALWAYS_INLINE void packet_store_part(const Doubles8& x, double* to, Index count) {
+  _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1U << count) - 1), x);
 }
 RECUR_ALWAYS_INLINE Floats16 packet_where_positive(const Floats16& y, const Floats16& a) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_setzero_ps(), y, _CMP_LT_OQ), a);
@@ -188,14 +230,10 @@ struct Vec {
 
   /// The first `count` scalars; the others are zero.
   static RECUR_ALWAYS_INLINE Vec load(const Scalar* from, Index count) {
-    Scalar buffer[Width] = {};
-    std::memcpy(buffer, from, static_cast<std::size_t>(count) * sizeof(Scalar));
-    return load(buffer);
+    return make(detail::packet_load_part<Packet>(from, count));
   }
   RECUR_ALWAYS_INLINE void store(Scalar* to, Index count) const {
-    Scalar buffer[Width];
-    store(buffer);
-    std::memcpy(to, buffer, static_cast<std::size_t>(count) * sizeof(Scalar));
+    detail::packet_store_part(p, to, count);
   }
 
   friend RECUR_ALWAYS_INLINE Vec operator+(const Vec& a, const Vec& b) {

@@ -4,7 +4,8 @@
 // at a time. math/step.hpp does the same, one number at a time.
 #pragma once
 
-#include <algorithm>  // std::min
+#include <array>
+#include <cstddef>
 
 #include "recur/kernels/activations.hpp"
 #include "recur/kernels/packet.hpp"
@@ -25,6 +26,9 @@ struct StateRows {
   StateRows rows_from(Index b) const {
     return {h + b * h_stride, h_stride, c + b * c_stride, c_stride};
   }
+  StateRows units_from(Index unit) const {
+    return {h == nullptr ? h : h + unit, h_stride, c == nullptr ? c : c + unit, c_stride};
+  }
   operator StateRows<const Scalar>() const  // NOLINT(google-explicit-constructor)
       requires(!std::is_const_v<Scalar>) {
     return {h, h_stride, c, c_stride};
@@ -41,6 +45,25 @@ struct SlotRows {
   operator SlotRows<const Scalar>() const  // NOLINT(google-explicit-constructor)
       requires(!std::is_const_v<Scalar>) {
     return {data, stride};
+  }
+};
+
+/// Slots that need not stand together: slot k of unit j of row b at data[k][b * stride[k] + j].
+template <class E, class Scalar>
+struct SlotPlaces {
+  std::array<Scalar*, math::slot_count<E>> data{};
+  std::array<Index, math::slot_count<E>> stride{};
+
+  /// Units [first, …) of rows of `hidden` units.
+  static RECUR_ALWAYS_INLINE SlotPlaces of(const SlotRows<Scalar>& rows, Index hidden,
+                                           Index first) {
+    SlotPlaces places;
+    RECUR_UNROLL
+    for (std::size_t k = 0; k < places.data.size(); ++k) {
+      places.data[k] = rows.data + static_cast<Index>(k) * hidden + first;
+      places.stride[k] = rows.stride;
+    }
+    return places;
   }
 };
 
@@ -124,23 +147,33 @@ RECUR_ALWAYS_INLINE void for_each_register(Index hidden, F&& f) {
 
 }  // namespace detail
 
-/// One step forward for `rows` sequences. sums: the products and biases, overwritten with what
-/// backward needs. prev: read. next: overwritten;
-/// next.c may be prev.c.
+/// One step forward of `units` units of `rows` sequences. sums: read. record: overwritten with what
+/// backward needs, unless it is null; may be sums. prev: read. next: overwritten; next.c may be
+/// prev.c.
 template <math::Equations E, class Scalar>
-void pointwise_forward(const E& equations, Index rows, Index hidden, SlotRows<Scalar> sums,
-                       StateRows<const Scalar> prev, StateRows<Scalar> next) {
+RECUR_ALWAYS_INLINE void pointwise_forward(const E& equations, Index rows, Index units,
+                                           const SlotPlaces<E, const Scalar>& sums,
+                                           const SlotPlaces<E, Scalar>& record,
+                                           StateRows<const Scalar> prev, StateRows<Scalar> next) {
   using V = Vec<Scalar>;
   for (Index b = 0; b < rows; ++b) {
-    detail::for_each_register<V::width>(hidden, [&](Index unit, auto access) {
-      auto slots = detail::load_slots<E, V>(sums.data + unit, hidden, access);
+    detail::for_each_register<V::width>(units, [&](Index unit, auto access) {
+      math::Slots<E, V> slots;
+      RECUR_UNROLL
+      for (std::size_t k = 0; k < slots.size(); ++k) {
+        slots[k] = access.template load<V>(sums.data[k] + b * sums.stride[k] + unit);
+      }
       const auto before = detail::load_state<E, V>(prev, unit, access);
       math::UnitState<V> after;
       equations.forward(slots, before, after);
-      detail::store_slots(slots, sums.data + unit, hidden, access);
+      if (record.data[0] != nullptr) {
+        RECUR_UNROLL
+        for (std::size_t k = 0; k < slots.size(); ++k) {
+          access.store(slots[k], record.data[k] + b * record.stride[k] + unit);
+        }
+      }
       detail::store_state<E>(after, next, unit, access);
     });
-    sums = sums.rows_from(1);
     prev = prev.rows_from(1);
     next = next.rows_from(1);
   }

@@ -42,14 +42,16 @@ struct DirectionBuffers {
   }
 };
 
-/// Number of steps whose slots (B rows each) fit into about half a second-level cache; at least
-/// one.
+/// Number of steps whose slots (B rows each) fit into about half a second-level cache, or that have
+/// so many rows as a product needs to be efficient; at least one.
 template <class Scalar>
 Index chunk_steps(const Schedule& schedule, Index slots_width) {
   constexpr Index target_bytes = 512 * 1024;
-  const Index step_bytes =
-      std::max<Index>(1, schedule.batch * slots_width * static_cast<Index>(sizeof(Scalar)));
-  return std::clamp<Index>(target_bytes / step_bytes, 1, std::max<Index>(1, schedule.steps));
+  constexpr Index enough_rows = 256;
+  const Index batch = std::max<Index>(1, schedule.batch);
+  const Index row_bytes = std::max<Index>(1, slots_width * static_cast<Index>(sizeof(Scalar)));
+  const Index rows = std::max(target_bytes / row_bytes, enough_rows);
+  return std::clamp<Index>(rows / batch, 1, std::max<Index>(1, schedule.steps));
 }
 
 template <math::Equations E, class Scalar>
@@ -68,8 +70,9 @@ class Layer {
   }
 
   /// Steps [first, first + count) of the forward direction's order and, at the same time, of the
-  /// reverse direction's. x: (T, B, I), row stride x_row. Overwrites h, c, slots of those steps.
-  void forward(Index first, Index count, const Scalar* x, Index x_row,
+  /// reverse direction's. x: (T, B, I), row stride x_row. Overwrites h and c of those steps, and
+  /// the slots: with record = true by what backward needs.
+  void forward(Index first, Index count, const Scalar* x, Index x_row, bool record,
                std::span<const DirectionBuffers<Scalar>> buffers) const {
     for (Index d = 0; d < directions_; ++d) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
@@ -93,7 +96,7 @@ class Layer {
         if (rows > 0) {
           const Index row = (t - buffer.slots_first) * schedule_.batch + from;
           cells::forward_step<E, Scalar>(
-              w, rows, {buffer.slots + row * w.slots(), w.slots()},
+              w, rows, {buffer.slots + row * w.slots(), w.slots()}, record,
               buffer.state(previous_slot(d, t), from), buffer.state(t + 1, from),
               {buffer.unprojected == nullptr ? nullptr : buffer.unprojected + row * hidden, hidden,
                nullptr, 0});
@@ -169,9 +172,9 @@ class Layer {
       const auto& record = recorded[static_cast<std::size_t>(d)];
       const CellSizes& n = w.sizes();
       const auto [begin, end] = steps_of(d, first, last - first);
-      const kernels::StateRows<Scalar> d_state{
-          work.d_h[d].data() + from * n.output, n.output,
-          E::has_c ? work.d_c[d].data() + from * n.hidden : nullptr, E::has_c ? n.hidden : 0};
+      const kernels::StateRows<Scalar> d_state{work.d_h.view().row(d, from), work.d_h.size(2),
+                                               E::has_c ? work.d_c.view().row(d, from) : nullptr,
+                                               E::has_c ? work.d_c.size(2) : 0};
       Scalar* d_slots = work.slots[static_cast<std::size_t>(d)].data();
       for (Index k = 0; k < end - begin; ++k) {
         const Index t = d == 0 ? end - 1 - k : begin + k;
@@ -179,7 +182,7 @@ class Layer {
         if (rows <= 0) {
           continue;
         }
-        RowMap<Scalar> dh(d_state.h, rows, n.output, Eigen::OuterStride<>(n.output));
+        RowMap<Scalar> dh(d_state.h, rows, n.output, Eigen::OuterStride<>(d_state.h_stride));
         dh += d_output[t].block(from, d * n.output, rows, n.output);
         const Index row = t * schedule_.batch + from;           // in the whole layer
         const Index chunk_row = row - begin * schedule_.batch;  // in the chunk
@@ -237,7 +240,7 @@ class Layer {
         r.unprojected = record.unprojected + row * n.hidden;
         r.unprojected_stride = n.hidden;
       }
-      cells::add_parameter_gradients(w, r, threads_, gradients);
+      cells::add_parameter_gradients(w, r, threads_, work.packed, gradients);
     });
   }
 

@@ -91,7 +91,10 @@ class Passes {
       auto& slots = record != nullptr ? record->slots : work.slots;
       auto& unprojected = record != nullptr ? record->unprojected : work.unprojected;
       h.resize(T + 2, B, D * output_);
-      c.resize(E::has_c ? (record != nullptr ? T + 2 : 1) : 0, B, D * hidden_);
+      // In place, every row of c begins a register: what is loaded of one must not overlap what was
+      // just stored of another, or it would wait for it.
+      c.resize(E::has_c ? (record != nullptr ? T + 2 : 1) : 0, B,
+               D * (record != nullptr ? hidden_ : kernels::whole_registers<Scalar>(hidden_)));
       slots.resize(static_cast<std::size_t>(D));
       unprojected.resize(static_cast<std::size_t>(D));
       PerDirection<DirectionBuffers<Scalar>> buffers;
@@ -111,7 +114,7 @@ class Passes {
           buffers[0].slots_first = first;
           buffers[1].slots_first = T - first - count;
         }
-        layer.forward(first, count, in, in_row, in_use(buffers));
+        layer.forward(first, count, in, in_row, record != nullptr, in_use(buffers));
       }
       for (Index d = 0; d < D; ++d) {
         get_final_state(buffers[static_cast<std::size_t>(d)], k, d, final);
@@ -152,8 +155,8 @@ class Passes {
       }
       PerDirection<DirectionBuffers<const Scalar>> recorded;
       PerDirection<CellParameters<Scalar>*> cell_gradients{};
-      work.d_h.resize(D, B, output_);
-      work.d_c.resize(E::has_c ? D : 0, B, hidden_);
+      work.d_h.resize(D, B, kernels::whole_registers<Scalar>(output_));
+      work.d_c.resize(E::has_c ? D : 0, B, kernels::whole_registers<Scalar>(hidden_));
       for (Index d = 0; d < D; ++d) {
         const auto at = static_cast<std::size_t>(d);
         recorded[at] =
@@ -201,7 +204,7 @@ class Passes {
   PerDirection<Weights> layer_weights(Index layer) const {
     const auto weights = [&](Index d) {
       const auto k = static_cast<std::size_t>(layer * network_.directions + d);
-      return Weights{network_.equations, network_.parameters.cells[k], network_.packed[k]};
+      return Weights{network_.equations, network_.packed[k]};
     };
     return {weights(0), weights(network_.directions - 1)};
   }
@@ -215,7 +218,7 @@ class Passes {
     b.h_row = h.size(2);
     b.h_slot = h.size(1) * h.size(2);
     if constexpr (E::has_c) {
-      b.c = c.data() + d * hidden_;
+      b.c = c.data() + d * (c.size(2) / network_.directions);
       b.c_row = c.size(2);
       b.c_slot = c.size(0) == 1 ? 0 : c.size(1) * c.size(2);
     }
@@ -291,7 +294,7 @@ class Passes {
   }
 
   kernels::StateRows<Scalar> d_state_of(Workspace<Scalar>& work, Index d, Index row) const {
-    kernels::StateRows<Scalar> state{work.d_h.view().row(d, row), output_, nullptr, 0};
+    kernels::StateRows<Scalar> state{work.d_h.view().row(d, row), work.d_h.size(2), nullptr, 0};
     if constexpr (E::has_c) {
       state.c = work.d_c.view().row(d, row);
     }

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "recur/cells/step.hpp"
 #include "recur/core/random.hpp"
 #include "recur/core/tensor.hpp"
 #include "recur/layers/schedule.hpp"
@@ -18,16 +19,17 @@ struct Workspace {
   Schedule schedule;
   Tensor3<Scalar> input;                     ///< (T, B, I), when the caller's is not time-major
   Tensor3<Scalar> h[2];                      ///< (T+2, B, D·output), layers by turns
-  Tensor3<Scalar> c;                         ///< (D, B, H), updated in place
+  Tensor3<Scalar> c;                         ///< (1, B, D·H), updated in place; rows padded
   std::vector<Tensor3<Scalar>> slots;        ///< D of (chunk, B, slots·H)
   std::vector<Tensor3<Scalar>> unprojected;  ///< D of (chunk, B, H)
 
-  Tensor3<Scalar> d_output[2];             ///< (T, B, D·output), layers by turns
-  Tensor3<Scalar> d_h;                     ///< (D, B, output), by the state between two steps
-  Tensor3<Scalar> d_c;                     ///< (D, B, H)
+  Tensor3<Scalar> d_output[2];  ///< (T, B, D·output), layers by turns
+  Tensor3<Scalar> d_h;          ///< (D, B, output), by the state between two steps; rows padded
+  Tensor3<Scalar> d_c;          ///< (D, B, H), the same
   std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (chunk, B, output), cells with a projection
   Tensor3<Scalar> d_unprojected;           ///< (D, B, H)
   Tensor3<Scalar> d_x_chunk;               ///< (chunk, B, in), two directions
+  cells::PackedFactors<Scalar> packed;     ///< of the rows of a chunk
 };
 
 /// One layer of a Tape. Time step t stands at slot t + 1 of h and c: slot 0 holds the initial state

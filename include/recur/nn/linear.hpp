@@ -194,7 +194,10 @@ class Linear {
     }
   }
 
-  void repack() { packed_.assign(parameters_.weight, 0, out_features()); }
+  void repack() {
+    packed_.assign_transposed(parameters_.weight, 0, out_features());
+    packed_back_.assign(parameters_.weight, 0, out_features());
+  }
 
   void check_input(const char* function, Index features) const {
     check(features == in_features(), function,
@@ -228,12 +231,12 @@ class Linear {
 
   // dx (count × in) = dy W
   void multiply_back(Index count, Rows dy, Scalar* dx) const {
-    const auto w = kernels::rows_of(parameters_.weight.data(), in_features());
     kernels::parallel_ranges(
         useful_threads(count), count, kernels::tile_rows, [&](Index first, Index last) {
           kernels::gemm<Scalar>(last - first, in_features(), out_features(),
-                                {dy.data + first * dy.row_stride, dy.row_stride, 1}, w,
-                                {dx + first * in_features(), in_features()}, kernels::Start::zero);
+                                {dy.data + first * dy.row_stride, dy.row_stride, 1},
+                                packed_back_.operand(), {dx + first * in_features(), in_features()},
+                                kernels::Start::zero);
         });
   }
 
@@ -243,7 +246,7 @@ class Linear {
         useful_threads(count), out_features(), kernels::tile_rows, [&](Index first, Index last) {
           kernels::gemm<Scalar>(last - first, in_features(), count,
                                 {dy.data + first, 1, dy.row_stride},
-                                kernels::rows_of(x.data, x.row_stride),
+                                kernels::RowsB<Scalar>{x.data, x.row_stride},
                                 {gradients.weight.data() + first * in_features(), in_features()},
                                 kernels::Start::accumulate);
         });
@@ -257,7 +260,8 @@ class Linear {
 
   Options options_;
   Parameters parameters_;
-  kernels::PackedMatrix<Scalar> packed_;  // Wᵀ
+  kernels::PackedMatrix<Scalar> packed_;       // Wᵀ
+  kernels::PackedMatrix<Scalar> packed_back_;  // W
 };
 
 }  // namespace recur

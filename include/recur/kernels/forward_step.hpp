@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+//
+// W_hh h and the equations in one go: the sums of a block of units are complete when its product
+// is, and go from the first-level cache through the equations into the next state. Only what
+// backward needs is ever written to memory.
+#pragma once
+
+#include <algorithm>  // std::min
+
+#include "recur/kernels/packed_weights.hpp"
+#include "recur/kernels/pointwise.hpp"
+
+namespace recur::kernels {
+
+namespace detail {
+
+// Rows whose sums are held at once: 24 KB with AVX-512.
+inline constexpr Index step_rows = 96;
+
+// The sums of one block and of several rows: row b at data + b * width, gate by gate.
+template <class E, class Scalar>
+struct BlockSums {
+  using V = Vec<Scalar>;
+  using Gates = PackedGates<E, Scalar>;
+  static constexpr Index max_width = whole_registers<Scalar>(E::gates * Gates::units_per_block);
+
+  Scalar* data;
+  Index width;
+  Index units;
+
+  // From the sums of the shared gates so far (slots) and the bias of the others. `first`: unit.
+  RECUR_ALWAYS_INLINE void start(Index rows, Index hidden, Index first, SlotRows<Scalar> slots,
+                                 const Scalar* bias_apart) const {
+    for (Index b = 0; b < rows; ++b) {
+      for (Index gate = 0; gate < E::gates; ++gate) {
+        const Scalar* from = gate < E::shared_gates
+                                 ? slots.data + b * slots.stride + gate * hidden
+                                 : bias_apart + (gate - E::shared_gates) * hidden;
+        Scalar* to = data + b * width + gate * units;
+        // Whole registers: what is too much of one gate gives way to the next, and ends as zeros.
+        for_each_register<V::width>(units, [&](Index unit, auto access) {
+          access.template load<V>(from + first + unit).store(to + unit);
+        });
+      }
+    }
+  }
+
+  // The slots as the equations take them: sums from here, the input halves that stand apart from
+  // `slots`.
+  RECUR_ALWAYS_INLINE SlotPlaces<E, const Scalar> places(Index hidden, Index first,
+                                                         const SlotRows<Scalar>& slots) const {
+    SlotPlaces<E, const Scalar> from;
+    RECUR_UNROLL
+    for (std::size_t k = 0; k < from.data.size(); ++k) {
+      const Index slot = static_cast<Index>(k);
+      if (slot >= E::shared_gates && slot < E::gates) {
+        from.data[k] = slots.data + slot * hidden + first;
+        from.stride[k] = slots.stride;
+      } else {
+        const Index gate = slot < E::gates ? slot : slot - E::gates + E::shared_gates;
+        from.data[k] = data + gate * units;
+        from.stride[k] = width;
+      }
+    }
+    return from;
+  }
+};
+
+}  // namespace detail
+
+/// One step forward of `rows` sequences. slots: in: the input's half of the sums, W_ih x + biases;
+/// out: what backward needs, or with record = false left alone. bias_apart: of the recurrent halves
+/// that stand apart, (G - shared)·H. h (rows × output): the state that W_hh is multiplied by. prev:
+/// the state that the equations see (h null where the cell has a projection). next: overwritten;
+/// next.h must not overlap h, next.c may be prev.c.
+template <math::Equations E, class Scalar>
+void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& w,
+                  const Scalar* bias_apart, GemmA<Scalar> h, SlotRows<Scalar> slots, bool record,
+                  StateRows<const Scalar> prev, StateRows<Scalar> next) {
+  using V = Vec<Scalar>;
+  using Gates = PackedGates<E, Scalar>;
+  using Sums = detail::BlockSums<E, Scalar>;
+  constexpr Index units = Gates::units_per_block;
+  const Index hidden = w.hidden();
+  const Index depth = w.depth();
+  alignas(64)
+      Scalar memory[static_cast<std::size_t>(detail::step_rows * Sums::max_width + V::width)];
+
+  Index blocks = 1;
+  for (Index first = 0; first < hidden; first += blocks * units) {
+    // Of one row, several blocks at once: see gemm_row.
+    const Index whole = rows == 1 ? (hidden - first) / units : 0;
+    blocks = whole >= detail::row_panels ? detail::row_panels : whole >= 2 ? 2 : 1;
+    const auto block = w.block(first);
+    for (Index b = 0; b < rows; b += detail::step_rows) {
+      const Index count = std::min(detail::step_rows, rows - b);
+      const SlotRows<Scalar> rows_slots = slots.rows_from(b);
+      for (Index k = 0; k < blocks; ++k) {
+        const Sums sums{memory + k * block.width, block.width, block.units};
+        sums.start(count, hidden, first + k * units, rows_slots, bias_apart);
+      }
+      const auto multiply_row = [&](auto panels) {
+        detail::gemm_row<V, panels.value, static_cast<int>(E::gates * units / V::width)>(
+            depth, h.data, h.column_stride, block.data, block.width * depth, memory,
+            Start::accumulate);
+      };
+      if (blocks == detail::row_panels) {
+        multiply_row(std::integral_constant<int, detail::row_panels>{});
+      } else if (blocks == 2) {
+        multiply_row(std::integral_constant<int, 2>{});
+      } else if (whole == 1) {
+        multiply_row(std::integral_constant<int, 1>{});
+      } else {
+        for (Index k = 0; k < depth; k += detail::k_block) {
+          detail::gemm_panel<Scalar>(
+              count, block.width, std::min(detail::k_block, depth - k),
+              {h.data + b * h.row_stride + k * h.column_stride, h.row_stride, h.column_stride},
+              block.data + k * block.width, block.width, {memory, block.width}, Start::accumulate);
+        }
+      }
+      for (Index k = 0; k < blocks; ++k) {
+        const Sums sums{memory + k * block.width, block.width, block.units};
+        const Index unit = first + k * units;
+        pointwise_forward<E, Scalar>(
+            equations, count, sums.units, sums.places(hidden, unit, rows_slots),
+            record ? SlotPlaces<E, Scalar>::of(rows_slots, hidden, unit) : SlotPlaces<E, Scalar>(),
+            prev.rows_from(b).units_from(unit), next.rows_from(b).units_from(unit));
+      }
+    }
+  }
+}
+
+}  // namespace recur::kernels
