@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Iterable, Iterator, Optional
+from typing import Any, Callable, Iterable, Iterator, Optional
 
 import render
 
@@ -316,16 +316,19 @@ def find_programs(options: argparse.Namespace) -> list[Program]:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    split = {";": lambda text: text.split(";"), ",": lambda text: text.split(",")}
+
+    def parts(separator: str) -> Callable[[str], list[str]]:
+        return lambda text: text.split(separator)
+
     parser.add_argument("--build", default="build", help="CMake's build folder (build)")
     parser.add_argument("--programs", action="append", default=[], metavar="NAME=COMMAND",
                         help="a further program, or another command for one; repeatable")
-    parser.add_argument("--only", type=split[","], metavar="NAMES", help="leave out all others")
+    parser.add_argument("--only", type=parts(","), metavar="NAMES", help="leave out all others")
     parser.add_argument("--ours", default="recur", metavar="NAME",
                         help="the program that ratios are about (recur)")
-    parser.add_argument("--shapes", type=split[";"], default=SHAPES, metavar="T,B,I,H,L,D;...")
-    parser.add_argument("--cells", type=split[","], default=["lstm", "gru", "rnn"])
-    parser.add_argument("--modes", type=split[","], default=["infer", "train"])
+    parser.add_argument("--shapes", type=parts(";"), default=SHAPES, metavar="T,B,I,H,L,D;...")
+    parser.add_argument("--cells", type=parts(","), default=["lstm", "gru", "rnn"])
+    parser.add_argument("--modes", type=parts(","), default=["infer", "train"])
     parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")],
                         default=sorted({1, os.cpu_count() or 1}), help="1 and all")
     parser.add_argument("--rounds", type=int, default=3)
