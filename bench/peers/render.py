@@ -39,9 +39,11 @@ def groups(results: Results) -> Iterator[tuple[str, int, list[Row]]]:
 
 
 def peers_of(results: Results, row: Row) -> dict[str, float]:
-    """The times of all programs but ours."""
+    """The times of all programs but ours, of which there may be several (other builds of it)."""
+    programs = results["programs"]
+    own = programs[results["ours"]]["peer"]
     return {name: figures["median_us"] for name, figures in row["programs"].items()
-            if name != results["ours"]}
+            if programs[name]["peer"] != own}
 
 
 def time_to_best(results: Results, row: Row) -> Optional[float]:
