@@ -57,7 +57,8 @@ struct Step {
         projected ? no : h.data() + first * h.cols(), projected ? 0 : h.cols(),
         E::has_c ? c.data() + first * c.cols() : no, E::has_c ? c.cols() : 0};
     recur::kernels::forward_step<E, Scalar>(
-        equations, last - first, packed, bias.data(), {h.data() + first * h.cols(), h.cols(), 1},
+        equations, last - first, packed, bias.data(), 0, hidden,
+        {h.data() + first * h.cols(), h.cols(), 1},
         {slots.data() + first * slots.cols(), slots.cols()}, record, prev,
         {next_h.data() + first * next_h.cols(), next_h.cols(),
          E::has_c ? next_c.data() + first * next_c.cols() : no, E::has_c ? next_c.cols() : 0});
@@ -165,7 +166,7 @@ TEST(ForwardStep, NextCMayBePrevC) {
   Step<math::LSTM, float> in_place = apart;
   apart.run(math::LSTM(), false, 0, 9);
   recur::kernels::forward_step<math::LSTM, float>(
-      math::LSTM(), 9, in_place.packed, in_place.bias.data(),
+      math::LSTM(), 9, in_place.packed, in_place.bias.data(), 0, 21,
       {in_place.h.data(), in_place.h.cols(), 1}, {in_place.slots.data(), in_place.slots.cols()},
       false, {in_place.h.data(), in_place.h.cols(), in_place.c.data(), in_place.c.cols()},
       {in_place.next_h.data(), in_place.next_h.cols(), in_place.c.data(), in_place.c.cols()});

@@ -68,15 +68,17 @@ struct BlockSums {
 
 }  // namespace detail
 
-/// One step forward of `rows` sequences. slots: in: the input's half of the sums, W_ih x + biases;
-/// out: what backward needs, or with record = false left alone. bias_apart: of the recurrent halves
-/// that stand apart, (G - shared)·H. h (rows × output): the state that W_hh is multiplied by. prev:
-/// the state that the equations see (h null where the cell has a projection). next: overwritten;
-/// next.h must not overlap h, next.c may be prev.c.
+/// One step forward of `rows` sequences and of units [begin, end), multiples of
+/// units_per_block (end: or the hidden size): the whole cell, or a thread's share. slots: in: the
+/// input's half of the sums, W_ih x + biases; out: what backward needs, or with record = false left
+/// alone. bias_apart: of the recurrent halves that stand apart, (G - shared)·H. h (rows × output):
+/// the state that W_hh is multiplied by. prev: the state that the equations see (h null where the
+/// cell has a projection). next: overwritten; next.h must not overlap h, next.c may be prev.c.
 template <math::Equations E, class Scalar>
 void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& w,
-                  const Scalar* bias_apart, GemmA<Scalar> h, SlotRows<Scalar> slots, bool record,
-                  StateRows<const Scalar> prev, StateRows<Scalar> next) {
+                  const Scalar* bias_apart, Index begin, Index end, GemmA<Scalar> h,
+                  SlotRows<Scalar> slots, bool record, StateRows<const Scalar> prev,
+                  StateRows<Scalar> next) {
   using V = Vec<Scalar>;
   using Gates = PackedGates<E, Scalar>;
   using Sums = detail::BlockSums<E, Scalar>;
@@ -87,9 +89,9 @@ void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& 
       Scalar memory[static_cast<std::size_t>(detail::step_rows * Sums::max_width + V::width)];
 
   Index blocks = 1;
-  for (Index first = 0; first < hidden; first += blocks * units) {
+  for (Index first = begin; first < end; first += blocks * units) {
     // Of one row, several blocks at once: see gemm_row.
-    const Index whole = rows == 1 ? (hidden - first) / units : 0;
+    const Index whole = rows == 1 ? (end - first) / units : 0;
     blocks = whole >= detail::row_panels ? detail::row_panels : whole >= 2 ? 2 : 1;
     const auto block = w.block(first);
     for (Index b = 0; b < rows; b += detail::step_rows) {

@@ -17,6 +17,7 @@
 #include <type_traits>  // std::integral_constant
 
 #include "recur/kernels/packet.hpp"
+#include "recur/kernels/threads.hpp"
 
 namespace recur::kernels {
 
@@ -249,6 +250,16 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
       } while (k < K);
     }
   }
+}
+
+/// The same by several threads, which share the panels of B.
+template <class Scalar>
+void gemm_by_columns(int threads, Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b,
+                     GemmC<Scalar> c, Start start, const Scalar* bias = nullptr) {
+  parallel_ranges(threads, N, tile_columns<Scalar>, [&](Index first, Index last) {
+    gemm<Scalar>(M, last - first, K, a, PackedB<Scalar>{b.data + first * K},
+                 {c.data + first, c.row_stride}, start, bias == nullptr ? nullptr : bias + first);
+  });
 }
 
 /// The same with a B that is packed on the way, a block of a panel at a time: for many rows of A.

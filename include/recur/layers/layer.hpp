@@ -11,7 +11,7 @@
 //
 // A chunk is a number of steps whose slots stay in the second-level cache. The threads share the
 // rows of the products, and the sequences of the batch (and directions) in the scan, which needs no
-// barrier.
+// barrier; of a few sequences and many units, they share the units, and meet at every step.
 #pragma once
 
 #include <algorithm>  // std::clamp, std::min, std::max
@@ -67,6 +67,12 @@ class Layer {
         static_cast<double>(n.gates * n.hidden) * static_cast<double>(n.input + n.output);
     threads_ =
         kernels::useful_threads(products * static_cast<double>(schedule.steps * schedule.batch));
+    // Too few sequences to share: the threads meet at every step, if there is enough in one.
+    constexpr double worth_meeting = 1.5e5;  // multiply-adds: some 3 µs
+    const double step = static_cast<double>(n.gates * n.hidden * n.output * schedule.batch);
+    if (directions_ == 1 && schedule.batch < 4 * kernels::tile_rows && step >= worth_meeting) {
+      step_threads_ = threads_;
+    }
   }
 
   /// Steps [first, first + count) of the forward direction's order and, at the same time, of the
@@ -99,7 +105,8 @@ class Layer {
               w, rows, {buffer.slots + row * w.slots(), w.slots()}, record,
               buffer.state(previous_slot(d, t), from), buffer.state(t + 1, from),
               {buffer.unprojected == nullptr ? nullptr : buffer.unprojected + row * hidden, hidden,
-               nullptr, 0});
+               nullptr, 0},
+              step_threads_);
         }
       }
     });
@@ -152,8 +159,11 @@ class Layer {
   // each other, shared among the threads.
   template <class F>
   void for_each_task(F&& f) const {
-    const Index parts = std::max<Index>(
-        1, std::min<Index>(threads_ / directions_, schedule_.batch / kernels::tile_rows));
+    const Index parts =
+        step_threads_ > 1
+            ? 1
+            : std::max<Index>(
+                  1, std::min<Index>(threads_ / directions_, schedule_.batch / kernels::tile_rows));
     const Index tasks = directions_ * parts;
     kernels::parallel_ranges(threads_, tasks, 1, [&](Index first, Index last) {
       for (Index task = first; task < last; ++task) {
@@ -197,7 +207,8 @@ class Layer {
             w, rows, {record.slots + row * w.slots(), w.slots()},
             record.state(previous_slot(d, t), from), next,
             {d_slots + chunk_row * w.slots(), w.slots()}, d_state,
-            n.projected() ? work.d_unprojected[d].data() + from * n.hidden : nullptr);
+            n.projected() ? work.d_unprojected[d].data() + from * n.hidden : nullptr,
+            step_threads_);
       }
     });
   }
@@ -248,6 +259,7 @@ class Layer {
   const Schedule& schedule_;
   Index directions_;
   int threads_ = 1;
+  int step_threads_ = 1;  // that share the units of a single step
 };
 
 }  // namespace recur::layers
