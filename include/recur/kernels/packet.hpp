@@ -196,7 +196,7 @@ RECUR_ALWAYS_INLINE Doubles8 packet_where_positive(const Doubles8& y, const Doub
 template <class Scalar>
 inline constexpr int native_width = Eigen::internal::packet_traits<Scalar>::size;
 
-/// The narrowest register in use; below it, single scalars.
+/// The narrowest register there is; below it, single scalars.
 template <class Scalar>
 inline constexpr int smallest_width =
     native_width<Scalar> == 1

@@ -11,8 +11,8 @@ namespace recur {
 /// Gated recurrent unit, equations in math/gru.hpp; members in layers/stack.hpp (Recurrent).
 ///
 ///     recur::GRU<double> gru({.input_size = 3, .hidden_size = 5, .bidirectional = true});
-///     auto [output, state] = gru.forward(recur::Tensor3<double>(7, 2, 3));   // (7, 2, 10); h (2,
-///     2, 5)
+///     recur::Tensor3<double> x(7, 2, 3);        // (T, B, I)
+///     auto [output, state] = gru.forward(x);    // (7, 2, 10); state.h (2, 2, 5)
 template <class Scalar, int InputSize = Dynamic, int HiddenSize = Dynamic>
 using GRU = Recurrent<math::GRU, Scalar, InputSize, HiddenSize>;
 

@@ -14,8 +14,7 @@ namespace recur {
 ///     int main() {
 ///       recur::LSTM<float> lstm({.input_size = 28, .hidden_size = 100, .num_layers = 2});
 ///       recur::Tensor3<float> x(50, 8, 28);             // (T, B, I)
-///       auto [output, state] = lstm.forward(x);         // (50, 8, 100); state.h and state.c (2,
-///       8, 100)
+///       auto [output, state] = lstm.forward(x);         // (50, 8, 100); state.h, .c (2, 8, 100)
 ///     }
 ///
 /// Sizes may be given as template arguments: `recur::LSTM<float, 28, 100> lstm;`.
