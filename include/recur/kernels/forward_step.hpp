@@ -6,6 +6,8 @@
 #pragma once
 
 #include <algorithm>  // std::min
+#include <cstddef>
+#include <type_traits>  // std::integral_constant
 
 #include "recur/kernels/packed_weights.hpp"
 #include "recur/kernels/pointwise.hpp"
@@ -66,6 +68,34 @@ struct BlockSums {
   }
 };
 
+// sums += h W of one block; of one row, of several whole blocks that follow each other.
+template <class E, class Scalar>
+RECUR_ALWAYS_INLINE void add_products(Index rows, Index blocks, bool one_row, Index depth,
+                                      const GemmA<Scalar>& h,
+                                      const typename PackedGates<E, Scalar>::Block& block,
+                                      Scalar* sums) {
+  const auto multiply_row = [&](auto count) {
+    using V = Vec<Scalar>;
+    constexpr Index width = E::gates * PackedGates<E, Scalar>::units_per_block;
+    gemm_row<V, count.value, static_cast<int>(width / V::width)>(
+        depth, h.data, h.column_stride, block.data, width * depth, sums, Start::accumulate);
+  };
+  if (blocks == row_panels) {
+    multiply_row(std::integral_constant<int, row_panels>{});
+  } else if (blocks == 2) {
+    multiply_row(std::integral_constant<int, 2>{});
+  } else if (one_row) {
+    multiply_row(std::integral_constant<int, 1>{});
+  } else {
+    for (Index k = 0; k < depth; k += k_block) {
+      gemm_panel<Scalar>(rows, block.width, std::min(k_block, depth - k),
+                         {h.data + k * h.column_stride, h.row_stride, h.column_stride},
+                         block.data + k * block.width, block.width, {sums, block.width},
+                         Start::accumulate);
+    }
+  }
+}
+
 }  // namespace detail
 
 /// One step forward of `rows` sequences and of units [begin, end), multiples of
@@ -79,18 +109,15 @@ void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& 
                   const Scalar* bias_apart, Index begin, Index end, GemmA<Scalar> h,
                   SlotRows<Scalar> slots, bool record, StateRows<const Scalar> prev,
                   StateRows<Scalar> next) {
-  using V = Vec<Scalar>;
-  using Gates = PackedGates<E, Scalar>;
   using Sums = detail::BlockSums<E, Scalar>;
-  constexpr Index units = Gates::units_per_block;
+  constexpr Index units = PackedGates<E, Scalar>::units_per_block;
   const Index hidden = w.hidden();
-  const Index depth = w.depth();
-  alignas(64)
-      Scalar memory[static_cast<std::size_t>(detail::step_rows * Sums::max_width + V::width)];
+  alignas(64) Scalar
+      memory[static_cast<std::size_t>(detail::step_rows * Sums::max_width + native_width<Scalar>)];
 
   Index blocks = 1;
   for (Index first = begin; first < end; first += blocks * units) {
-    // Of one row, several blocks at once: see gemm_row.
+    // Of one row, several whole blocks at once: see gemm_row.
     const Index whole = rows == 1 ? (end - first) / units : 0;
     blocks = whole >= detail::row_panels ? detail::row_panels : whole >= 2 ? 2 : 1;
     const auto block = w.block(first);
@@ -101,25 +128,9 @@ void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& 
         const Sums sums{memory + k * block.width, block.width, block.units};
         sums.start(count, hidden, first + k * units, rows_slots, bias_apart);
       }
-      const auto multiply_row = [&](auto panels) {
-        detail::gemm_row<V, panels.value, static_cast<int>(E::gates * units / V::width)>(
-            depth, h.data, h.column_stride, block.data, block.width * depth, memory,
-            Start::accumulate);
-      };
-      if (blocks == detail::row_panels) {
-        multiply_row(std::integral_constant<int, detail::row_panels>{});
-      } else if (blocks == 2) {
-        multiply_row(std::integral_constant<int, 2>{});
-      } else if (whole == 1) {
-        multiply_row(std::integral_constant<int, 1>{});
-      } else {
-        for (Index k = 0; k < depth; k += detail::k_block) {
-          detail::gemm_panel<Scalar>(
-              count, block.width, std::min(detail::k_block, depth - k),
-              {h.data + b * h.row_stride + k * h.column_stride, h.row_stride, h.column_stride},
-              block.data + k * block.width, block.width, {memory, block.width}, Start::accumulate);
-        }
-      }
+      detail::add_products<E, Scalar>(count, blocks, whole > 0, w.depth(),
+                                      {h.data + b * h.row_stride, h.row_stride, h.column_stride},
+                                      block, memory);
       for (Index k = 0; k < blocks; ++k) {
         const Sums sums{memory + k * block.width, block.width, block.units};
         const Index unit = first + k * units;

@@ -13,7 +13,7 @@
 // threads.
 #pragma once
 
-#include <algorithm>    // std::copy_n, std::fill, std::min
+#include <algorithm>    // std::max, std::min
 #include <type_traits>  // std::integral_constant
 
 #include "recur/kernels/packet.hpp"
@@ -63,6 +63,19 @@ template <class Scalar>
 constexpr Index whole_registers(Index columns) {
   constexpr Index width = native_width<Scalar>;
   return (columns + width - 1) / width * width;
+}
+
+/// Copies a row, and zeros behind it up to a whole number of registers.
+template <class Scalar>
+RECUR_ALWAYS_INLINE void copy_row(const Scalar* from, Index count, Scalar* to) {
+  using V = Vec<Scalar>;
+  Index k = 0;
+  for (; k + V::width <= count; k += V::width) {
+    V::load(from + k).store(to + k);
+  }
+  if (k < count) {
+    V::load(from + k, count - k).store(to + k);
+  }
 }
 
 /// Scalars in a row of the panel that begins at column n of N: the last one ends with zeros.
@@ -276,9 +289,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, RowsB<Scalar> b, GemmC<Sca
       const Index columns = std::min(panel, N - n);
       const Index width = panel_width<Scalar>(N, n);
       for (Index i = 0; i < depth; ++i) {
-        Scalar* to = packed + i * width;
-        std::copy_n(b.data + (k + i) * b.row_stride + n, columns, to);
-        std::fill(to + columns, to + width, Scalar(0));
+        copy_row(b.data + (k + i) * b.row_stride + n, columns, packed + i * width);
       }
       detail::gemm_panel<Scalar>(
           M, columns, depth, {a.data + k * a.column_stride, a.row_stride, a.column_stride}, packed,
@@ -295,21 +306,21 @@ template <class Scalar>
 void add_transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<Scalar> b,
                             GemmC<Scalar> c) {
   constexpr Index panel = tile_columns<Scalar>;
-  constexpr Index m_block = 36;
-  constexpr Index k_block = 1024 / static_cast<Index>(sizeof(Scalar));
+  constexpr Index m_block = whole_registers<Scalar>(8 * tile_rows);
+  constexpr Index k_block = 768 / static_cast<Index>(sizeof(Scalar));
   alignas(64) Scalar copy[static_cast<std::size_t>(m_block * k_block)];  // 36 KB
   for (Index m = 0; m < M; m += m_block) {
     const Index rows = std::min(m_block, M - m);
     for (Index k = 0; k < K; k += k_block) {
       const Index depth = std::min(k_block, K - k);
       for (Index i = 0; i < depth; ++i) {
-        std::copy_n(a.data + (k + i) * a.row_stride + m, rows, copy + i * rows);
+        copy_row(a.data + (k + i) * a.row_stride + m, rows, copy + i * m_block);
       }
       for (Index n = 0; n < N; n += panel) {
         const Index width = panel_width<Scalar>(N, n);
         detail::gemm_panel<Scalar>(
-            rows, std::min(panel, N - n), depth, {copy, 1, rows}, b.data + n * K + k * width, width,
-            {c.data + m * c.row_stride + n, c.row_stride}, Start::accumulate);
+            rows, std::min(panel, N - n), depth, {copy, 1, m_block}, b.data + n * K + k * width,
+            width, {c.data + m * c.row_stride + n, c.row_stride}, Start::accumulate);
       }
     }
   }

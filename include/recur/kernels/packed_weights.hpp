@@ -4,7 +4,7 @@
 // change: each in the order in which a product walks through it, as one stream (gemm.hpp).
 #pragma once
 
-#include <algorithm>  // std::copy_n, std::fill, std::max, std::min
+#include <algorithm>  // std::fill, std::max, std::min
 #include <vector>
 
 #include "recur/core/cell_parameters.hpp"
@@ -27,8 +27,7 @@ class PackedMatrix {
     resize(K, N);
     for_each_panel(N, K, [&](Index n, Index columns, Index width, Scalar* to) {
       for (Index k = 0; k < K; ++k, to += width) {
-        std::copy_n(b.data + k * b.row_stride + n, columns, to);
-        std::fill(to + columns, to + width, Scalar(0));
+        copy_row(b.data + k * b.row_stride + n, columns, to);
       }
     });
   }
