@@ -14,7 +14,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$root/tests/support/install.sh"
 
 need_packages g++ cmake libeigen3-dev nlohmann-json3-dev libcli11-dev zlib1g-dev \
-  --optional ninja-build
+  --optional ninja-build curl
 
 # ---- Build: quiet, unless it fails --------------------------------------------------------------
 build=${BUILD_DIR:-$root/build/examples${CXX:+-$(basename "$CXX")}}

@@ -37,7 +37,7 @@ _package_name() {
 _has_package() {
   case $1 in # programs may come from anywhere
     g++) command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null; return ;;
-    cmake | ccache) command -v "$1" >/dev/null; return ;;
+    cmake | ccache | curl) command -v "$1" >/dev/null; return ;;
     ninja-build) command -v ninja >/dev/null; return ;;
   esac
   if command -v dpkg-query >/dev/null &&
