@@ -72,7 +72,12 @@ void check_product(Index M, Index N, Index K) {
     p.multiply(start, 0, M, actual, true);
     RowMatrix<Scalar> on_the_way = p.c;
     p.multiply(start, 0, M, on_the_way, false);
-    ASSERT_TRUE(actual == on_the_way) << "M " << M << ", N " << N << ", K " << K;
+    if (K <= 128) {  // the shorter of the two blocks of k
+      ASSERT_TRUE(actual == on_the_way) << "M " << M << ", N " << N << ", K " << K;
+    }
+    const double tolerance = std::is_same_v<Scalar, float> ? 1e-3 : 1e-11;
+    ASSERT_TRUE(((actual - on_the_way).array().abs() <= Scalar(tolerance)).all())
+        << "M " << M << ", N " << N << ", K " << K;
     for (Index m = 0; m < M; ++m) {
       for (Index n = 0; n < N; ++n) {
         long double sum = start == Start::zero   ? 0
@@ -168,6 +173,7 @@ TEST(Gemm, RowsInAnyPartsGiveTheSameBits) {
   check_splits<float>(29, 43, 150);
   check_splits<double>(29, 43, 150);
   check_splits<float>(7, 5 * tile_columns<float> + 3, 20);
+  check_splits<float>(7, 5 * tile_columns<float> + 3, 2100);
   check_splits<float>(13, 7, 20);
   check_splits<double>(13, 3, 20);
 }

@@ -74,24 +74,24 @@ RECUR_ALWAYS_INLINE void add_products(Index rows, Index blocks, bool one_row, In
                                       const GemmA<Scalar>& h,
                                       const typename PackedGates<E, Scalar>::Block& block,
                                       Scalar* sums) {
-  const auto multiply_row = [&](auto count) {
-    using V = Vec<Scalar>;
-    constexpr Index width = E::gates * PackedGates<E, Scalar>::units_per_block;
-    gemm_row<V, count.value, static_cast<int>(width / V::width)>(
-        depth, h.data, h.column_stride, block.data, width * depth, sums, Start::accumulate);
-  };
-  if (blocks == row_panels) {
-    multiply_row(std::integral_constant<int, row_panels>{});
-  } else if (blocks == 2) {
-    multiply_row(std::integral_constant<int, 2>{});
-  } else if (one_row) {
-    multiply_row(std::integral_constant<int, 1>{});
-  } else {
-    for (Index k = 0; k < depth; k += k_block) {
-      gemm_panel<Scalar>(rows, block.width, std::min(k_block, depth - k),
-                         {h.data + k * h.column_stride, h.row_stride, h.column_stride},
-                         block.data + k * block.width, block.width, {sums, block.width},
-                         Start::accumulate);
+  for (Index k = 0; k < depth; k += k_block) {
+    const Index length = std::min(k_block, depth - k);
+    const Scalar* factors = h.data + k * h.column_stride;
+    const Scalar* weights = block.data + k * block.width;
+    const auto multiply_row = [&](auto count) {
+      constexpr Index width = E::gates * PackedGates<E, Scalar>::units_per_block;
+      gemm_row<Vec<Scalar>, count.value, static_cast<int>(width / native_width<Scalar>)>(
+          length, factors, h.column_stride, weights, width * depth, sums, Start::accumulate);
+    };
+    if (blocks == row_panels) {
+      multiply_row(std::integral_constant<int, row_panels>{});
+    } else if (blocks == 2) {
+      multiply_row(std::integral_constant<int, 2>{});
+    } else if (one_row) {
+      multiply_row(std::integral_constant<int, 1>{});
+    } else {
+      gemm_panel<Scalar>(rows, block.width, length, {factors, h.row_stride, h.column_stride},
+                         weights, block.width, {sums, block.width}, Start::accumulate);
     }
   }
 }
