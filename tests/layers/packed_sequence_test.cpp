@@ -411,7 +411,7 @@ TEST(PackedSequence, IsChecked) {
   const std::string not_inverse =
       "PackedSequence: expected unsorted_indices to be the inverse of sorted_indices, a "
       "permutation "
-      "of 0 … 2, got sorted_indices[";
+      "of 0 to 2, got sorted_indices[";
   EXPECT_EQ(error([](auto& p) { p.sorted_indices = {2, 2, 1}; }), not_inverse + "1] = 2");
   EXPECT_EQ(error([](auto& p) { p.sorted_indices = {2, 0, -1}; }), not_inverse + "2] = -1");
   EXPECT_EQ(error([](auto& p) { p.sorted_indices = {3, 0, 1}; }), not_inverse + "0] = 3");
