@@ -190,6 +190,19 @@ TYPED_TEST(Determinism, DeepBidirectionalAndLong) {
   expect_same_bits(layer, data, {2, 7, 13, 24, 39, 70});
 }
 
+// So many units that the threads share those of every step, of a few sequences.
+TYPED_TEST(Determinism, UnitsSharedByTheThreads) {
+  const Index hidden = has_c<TypeParam> ? 220 : 420;
+  const auto layer = make<TypeParam>(hidden, 2, false);
+  expect_same_bits(layer, Data<TypeParam>(layer, 9, 30), {1, 2, 7, 23, 24, 30});
+}
+
+TEST(DeterminismOfGreatLayers, ProductsInSeveralBlocks) {
+  const auto layer = make<recur::RNN<float>>(1100, 1, false);
+  ASSERT_GT(layer.hidden_size(), recur::kernels::detail::k_block);
+  expect_same_bits(layer, Data<recur::RNN<float>>(layer, 2, 8), {1, 2, 7});
+}
+
 // A sequence in pieces, the state handed on, and back again the gradient by the state.
 TYPED_TEST(Determinism, StepByStepEqualsTheWholeSequence) {
   for (const Index hidden : {5, 16, 33, 100}) {
