@@ -14,6 +14,7 @@
 #include "support/bytes.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
+#include "support/states.hpp"
 
 namespace {
 
@@ -23,6 +24,7 @@ using recur::Tensor3;
 using recur::Vector;
 using recur::test::bytes_of;
 using recur::test::error_of;
+using recur::test::has_c;
 using recur::test::random_matrix;
 using LSTMCell = recur::LSTMCell<float>;
 using GRUCell = recur::GRUCell<float>;
@@ -44,11 +46,6 @@ struct CellName {
   }
 };
 TYPED_TEST_SUITE(CellErrors, Cells, CellName);
-
-template <class Cell>
-inline constexpr bool has_c = requires(typename Cell::State state) {
-  state.c;
-};
 
 // h and, for the LSTM, c.
 template <class Cell, class Array>

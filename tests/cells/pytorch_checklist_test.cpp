@@ -11,6 +11,7 @@
 #include "recur/cells/rnn_cell.hpp"
 
 #include "support/gradient_check.hpp"
+#include "support/states.hpp"
 
 namespace {
 
@@ -20,25 +21,12 @@ using recur::RowMatrix;
 using recur::test::elements;
 using recur::test::error_of;
 using recur::test::expect_gradient;
+using recur::test::has_c;
+using recur::test::make_state;
 using recur::test::random_matrix;
 using LSTMCell = recur::LSTMCell<double>;
 using GRUCell = recur::GRUCell<double>;
 using RNNCell = recur::RNNCell<double>;
-
-template <class Cell>
-inline constexpr bool has_c = requires(typename Cell::State state) {
-  state.c;
-};
-
-// h and, where there is one, c.
-template <class State, class Array>
-State make_state(const Array& h, const Array& c) {
-  if constexpr (requires(State state) { state.c; }) {
-    return {h, c};
-  } else {
-    return {h};
-  }
-}
 
 template <class Cell>
 void expect_cell_refuses() {

@@ -16,6 +16,7 @@
 #include "support/allocations.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
+#include "support/states.hpp"
 
 namespace {
 
@@ -25,34 +26,13 @@ using recur::RowMatrix;
 using recur::Tensor3;
 using recur::test::expect_parameters_close;
 using recur::test::expect_same;
+using recur::test::expect_same_state;
+using recur::test::has_c;
+using recur::test::random_state;
 using recur::test::random_tensor;
 using Indices = std::vector<Index>;
 using LSTM = recur::LSTM<double>;
 using GRU = recur::GRU<double>;
-
-template <class Layer>
-constexpr bool has_c = requires(typename Layer::State state) {
-  state.c;
-};
-
-template <class Layer>
-typename Layer::State random_state(const Layer& layer, Index batch, recur::Generator& generator) {
-  const Index states = layer.num_layers() * layer.directions();
-  typename Layer::State state;
-  state.h = random_tensor<double>(generator, states, batch, layer.output_size());
-  if constexpr (has_c<Layer>) {
-    state.c = random_tensor<double>(generator, states, batch, layer.hidden_size());
-  }
-  return state;
-}
-
-template <class State>
-void expect_same_state(const State& actual, const State& expected) {
-  expect_same(actual.h, expected.h, "h");
-  if constexpr (requires { actual.c; }) {
-    expect_same(actual.c, expected.c, "c");
-  }
-}
 
 // Packing changes where the rows stand, and not one bit of what comes out. The steps in which all
 // sequences run are blocked differently: parameter gradients are equal up to rounding.

@@ -15,12 +15,14 @@
 #include "support/bytes.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
+#include "support/states.hpp"
 
 namespace {
 
 using recur::Index;
 using recur::Tensor3;
 using recur::test::bytes_of;
+using recur::test::has_c;
 using recur::test::random_tensor;
 
 class Threads {
@@ -32,11 +34,6 @@ class Threads {
 
  private:
   int before_;
-};
-
-template <class Layer>
-inline constexpr bool has_c = requires(typename Layer::State state) {
-  state.c;
 };
 
 // Sequences [first, first + count) of an array (·, B, ·) or a state.

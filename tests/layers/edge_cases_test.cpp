@@ -8,6 +8,7 @@
 
 #include "support/compare_with_reference.hpp"
 #include "support/golden_layers.hpp"
+#include "support/states.hpp"
 
 namespace {
 
@@ -17,37 +18,16 @@ using recur::Tensor3;
 using recur::test::expect_equals_reference;
 using recur::test::expect_parameters_close;
 using recur::test::expect_same;
+using recur::test::expect_same_state;
 using recur::test::GoldenCase;
+using recur::test::has_c;
 using recur::test::random_matrix;
+using recur::test::random_state;
 using recur::test::random_tensor;
 using LSTM = recur::LSTM<double>;
 using GRU = recur::GRU<double>;
 using RNN = recur::RNN<double>;
 namespace math = recur::math;
-
-template <class Layer>
-constexpr bool has_c = requires(typename Layer::State state) {
-  state.c;
-};
-
-template <class Layer>
-typename Layer::State state_like(const Layer& layer, Index batch, recur::Generator& generator) {
-  const Index states = layer.num_layers() * layer.directions();
-  typename Layer::State state;
-  state.h = random_tensor<double>(generator, states, batch, layer.output_size());
-  if constexpr (has_c<Layer>) {
-    state.c = random_tensor<double>(generator, states, batch, layer.hidden_size());
-  }
-  return state;
-}
-
-template <class Layer>
-void expect_same_state(const typename Layer::State& actual, const typename Layer::State& expected) {
-  expect_same(actual.h, expected.h, "h");
-  if constexpr (has_c<Layer>) {
-    expect_same(actual.c, expected.c, "c");
-  }
-}
 
 // ---- no steps, no sequences ----
 
@@ -88,7 +68,7 @@ void expect_empty_batch_works(const Layer& layer) {
   const Index states = layer.num_layers() * layer.directions();
   const Tensor3<double> x(batch_first ? 0 : 7, batch_first ? 7 : 0, layer.input_size());
   recur::Generator generator(1);
-  const auto initial = state_like(layer, 0, generator);
+  const auto initial = random_state(layer, 0, generator);
   const std::vector<Index> no_lengths;
   for (const bool with_state : {false, true}) {
     for (const bool with_lengths : {false, true}) {
@@ -97,10 +77,10 @@ void expect_empty_batch_works(const Layer& layer) {
       const auto out =
           with_lengths ? layer.forward(x, no_lengths, given, tape) : layer.forward(x, given, tape);
       EXPECT_EQ(out.output.shape(), Tensor3<double>(x.size(0), x.size(1), features).shape());
-      expect_same_state<Layer>(out.state, initial);
+      expect_same_state(out.state, initial);
       const auto gradients = layer.backward(tape, out.output, out.state);
       EXPECT_EQ(gradients.input.shape(), x.shape());
-      expect_same_state<Layer>(gradients.state, initial);
+      expect_same_state(gradients.state, initial);
       EXPECT_EQ(gradients.state.h.size(0), states);
       recur::for_each_gradient([](const auto& array) { EXPECT_TRUE(array.isZero(0)); },
                                gradients.parameters);
@@ -266,8 +246,8 @@ void expect_strides_make_no_difference(const Layer& layer, const std::vector<Ind
   };
   const auto x = tensor(layer.input_size());
   const auto d_output = tensor(layer.directions() * layer.output_size());
-  const auto initial = state_like(layer, B, generator);
-  const auto d_state = state_like(layer, B, generator);
+  const auto initial = random_state(layer, B, generator);
+  const auto d_state = random_state(layer, B, generator);
 
   typename Layer::Tape tape;
   const auto run = [&](auto x_view, const typename Layer::StateView& state, auto d_view,
@@ -293,9 +273,9 @@ void expect_strides_make_no_difference(const Layer& layer, const std::vector<Ind
     d_final.h = d_h.view;
     const auto [same_out, same_gradients] = run(x_spread.view, state, d_spread.view, d_final);
     expect_same(same_out.output, out.output, "output");
-    expect_same_state<Layer>(same_out.state, out.state);
+    expect_same_state(same_out.state, out.state);
     expect_same(same_gradients.input, gradients.input, "d_input");
-    expect_same_state<Layer>(same_gradients.state, gradients.state);
+    expect_same_state(same_gradients.state, gradients.state);
     expect_parameters_close(same_gradients.parameters, gradients.parameters, 0);
   }
 }

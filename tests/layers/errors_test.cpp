@@ -18,6 +18,7 @@
 #include "support/bytes.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
+#include "support/states.hpp"
 
 namespace {
 
@@ -26,6 +27,7 @@ using recur::RowMatrix;
 using recur::Tensor3;
 using recur::test::bytes_of;
 using recur::test::error_of;
+using recur::test::has_c;
 using recur::test::random_tensor;
 using LSTM = recur::LSTM<float>;
 using GRU = recur::GRU<float>;
@@ -158,11 +160,6 @@ class Trained {
   typename Layer::Workspace work;
   typename Layer::Tape tape;
   typename Layer::Gradients gradients;
-};
-
-template <class Layer>
-inline constexpr bool has_c = requires(typename Layer::State state) {
-  state.c;
 };
 
 // h, and for the LSTM a c of the same sizes.

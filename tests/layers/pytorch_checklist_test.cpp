@@ -21,6 +21,7 @@
 
 #include "support/bytes.hpp"
 #include "support/gradient_check.hpp"
+#include "support/states.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace {
@@ -33,6 +34,8 @@ using recur::test::bytes_of;
 using recur::test::elements;
 using recur::test::error_of;
 using recur::test::expect_gradient;
+using recur::test::has_c;
+using recur::test::make_state;
 using recur::test::random_matrix;
 using recur::test::random_tensor;
 using LSTM = recur::LSTM<double>;
@@ -41,21 +44,6 @@ using RNN = recur::RNN<double>;
 using LSTMCell = recur::LSTMCell<double>;
 using GRUCell = recur::GRUCell<double>;
 using RNNCell = recur::RNNCell<double>;
-
-template <class Module>
-inline constexpr bool has_c = requires(typename Module::State state) {
-  state.c;
-};
-
-// h and, where there is one, c.
-template <class State, class Array>
-State make_state(const Array& h, const Array& c) {
-  if constexpr (requires(State state) { state.c; }) {
-    return {h, c};
-  } else {
-    return {h};
-  }
-}
 
 // ---- 2. layers ----
 
