@@ -29,7 +29,7 @@ mnist::Mnist load_data(const Settings& s) {
 }
 
 // The form of the model, from the metadata of its weights: what describe() in run.hpp wrote.
-void take_description(const recur::SafetensorsFile& file, Settings& s) {
+void take_description(const recur::TensorFile& file, Settings& s) {
   const auto& m = file.metadata();
   const auto number = [&](const char* key, recur::Index& value) {
     if (m.count(key) > 0) {
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
   try {
     Settings s = mnist::parse(app, argc, argv);
     if (!s.load.empty()) {
-      take_description(recur::SafetensorsFile::load(s.load), s);
+      take_description(recur::load_safetensors(s.load), s);
     }
     if (s.threads > 0) {
       recur::set_num_threads(s.threads);

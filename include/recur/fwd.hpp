@@ -9,6 +9,9 @@
 namespace recur {
 
 class Error;
+class TensorFile;
+class SafetensorsWriter;
+struct StoredTensor;
 class Generator;
 
 template <class Scalar>

@@ -196,9 +196,9 @@ Config read_config(const std::string& path) {
 class Inputs {
  public:
   Inputs(const std::string& path, const std::string& dtype)
-      : file_(recur::SafetensorsFile::load(path)), dtype_(dtype == "float32" ? "F32" : "F64") {}
+      : file_(recur::load_safetensors(path)), dtype_(dtype == "float32" ? "F32" : "F64") {}
 
-  const recur::SafetensorsFile& file() const { return file_; }
+  const recur::TensorFile& file() const { return file_; }
   bool has(const std::string& name) const { return file_.contains(name); }
   std::string where(const std::string& name) const {
     return file_.name() + ": " + in_quotes(name) + ": ";
@@ -214,7 +214,7 @@ class Inputs {
     known_.insert(name);
     check(has(name), where(name), "expected this tensor of shape ", shape_text(expected),
           ", got none");
-    const recur::SafetensorsTensor& tensor = file_.tensor(name);
+    const recur::StoredTensor& tensor = file_.tensor(name);
     check(tensor.dtype == dtype_, where(name), "expected ", dtype_, " as CONFIG says, got ",
           tensor.dtype);
     check(tensor.shape == expected, where(name), "expected shape ", shape_text(expected), ", got ",
@@ -249,7 +249,7 @@ class Inputs {
   }
 
  private:
-  recur::SafetensorsFile file_;
+  recur::TensorFile file_;
   std::string dtype_;
   std::set<std::string> known_;
 };

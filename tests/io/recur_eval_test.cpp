@@ -25,8 +25,8 @@ namespace {
 
 using nlohmann::json;
 using recur::Index;
-using recur::SafetensorsFile;
 using recur::SafetensorsWriter;
+using recur::TensorFile;
 using recur::test::golden_cases;
 using recur::test::GoldenCase;
 using recur::test::TemporaryFolder;
@@ -93,7 +93,7 @@ void write_inputs(const GoldenCase& golden, const std::filesystem::path& path) {
 
 template <class Scalar>
 void expect_outputs(const GoldenCase& golden, const std::filesystem::path& path) {
-  const auto out = SafetensorsFile::load(path);
+  const auto out = recur::load_safetensors(path);
   std::size_t expected = 0;
   for (const std::string& full : golden.file().names()) {
     if (!full.starts_with(golden.path(""))) {
@@ -185,10 +185,10 @@ struct Files {
   }
 
   // Runs the program on what is in the folder.
-  SafetensorsFile evaluate() const {
+  TensorFile evaluate() const {
     const Finished finished = run(folder, triple());
     EXPECT_EQ(finished.code, 0) << finished.output;
-    return SafetensorsFile::load(path("out.safetensors"));
+    return recur::load_safetensors(path("out.safetensors"));
   }
   void expect_refused(const std::string& text) const {
     const Finished finished = run(folder, triple());

@@ -13,8 +13,8 @@
 
 namespace {
 
-using recur::SafetensorsFile;
 using recur::SafetensorsWriter;
+using recur::TensorFile;
 
 SafetensorsWriter small_writer() {
   static const float a[] = {1.5F, -2.0F, 3.25F};
@@ -53,7 +53,7 @@ TEST(SafetensorsWriter, SavesWhatBytesHolds) {
   const auto path = folder / "model.safetensors";
   for (int round = 0; round < 2; ++round) {  // the second replaces the first
     small_writer().save(path);
-    const auto file = SafetensorsFile::load(path);
+    const auto file = recur::load_safetensors(path);
     EXPECT_EQ(file.names(), (std::vector<std::string>{"b", "a"}));  // wider elements first
     EXPECT_EQ(file.matrix<float>("a")(0, 2), 3.25F);
     EXPECT_EQ(folder.count(), 1U);

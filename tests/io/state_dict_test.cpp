@@ -25,8 +25,8 @@
 namespace {
 
 using recur::Index;
-using recur::SafetensorsFile;
 using recur::SafetensorsWriter;
+using recur::TensorFile;
 using recur::test::golden_path;
 using recur::test::TemporaryFolder;
 
@@ -80,17 +80,17 @@ std::vector<Entry> entries_of(const auto& model) {
   return entries;
 }
 
-SafetensorsFile file_of(const std::vector<Entry>& entries) {
+TensorFile file_of(const std::vector<Entry>& entries) {
   SafetensorsWriter writer;
   for (const Entry& entry : entries) {
     writer.add(entry.name, entry.shape, entry.values.data());
   }
-  return SafetensorsFile::parse(writer.bytes(), "test.safetensors");
+  return recur::parse_safetensors(writer.bytes(), "test.safetensors");
 }
 
 // The same file with the dtype of one tensor exchanged for another of the same size.
-SafetensorsFile with_dtype(const std::vector<Entry>& entries, const std::string& name,
-                           const std::string& dtype) {
+TensorFile with_dtype(const std::vector<Entry>& entries, const std::string& name,
+                      const std::string& dtype) {
   SafetensorsWriter writer;
   for (const Entry& entry : entries) {
     writer.add(entry.name, entry.shape, entry.values.data());
@@ -99,7 +99,7 @@ SafetensorsFile with_dtype(const std::vector<Entry>& entries, const std::string&
   std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   text.replace(text.find("F32", text.find('"' + name + '"')), 3, dtype);
   std::memcpy(bytes.data(), text.data(), text.size());
-  return SafetensorsFile::parse(std::move(bytes), "test.safetensors");
+  return recur::parse_safetensors(std::move(bytes), "test.safetensors");
 }
 
 TEST(StateDict, RoundTripOfAModule) {
@@ -109,7 +109,7 @@ TEST(StateDict, RoundTripOfAModule) {
       {.input_size = 3, .hidden_size = 5, .num_layers = 2, .proj_size = 2}, generator);
   recur::save_state_dict(saved, folder / "lstm.safetensors");
 
-  const auto file = SafetensorsFile::load(folder / "lstm.safetensors");
+  const auto file = recur::load_safetensors(folder / "lstm.safetensors");
   EXPECT_EQ(file.names(),
             (std::vector<std::string>{"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0",
                                       "weight_hr_l0", "weight_ih_l1", "weight_hh_l1", "bias_ih_l1",
@@ -143,7 +143,7 @@ TEST(StateDict, RoundTripOfACompositeWithPrefix) {
   const Model<float> saved(1);
   for (const char* prefix : {"net", "net."}) {
     recur::save_state_dict(saved, folder / "model.safetensors", prefix);
-    const auto file = SafetensorsFile::load(folder / "model.safetensors");
+    const auto file = recur::load_safetensors(folder / "model.safetensors");
     EXPECT_EQ(file.names().front(), "net.encoder.weight_ih_l0");
     Model<float> loaded(2);
     recur::load_state_dict(loaded, folder / "model.safetensors", prefix);
@@ -239,7 +239,7 @@ TEST(StateDict, MissingFile) {
 TEST(StateDict, LoadsFromPyTorch) {
   Model<float> model(1);
   recur::load_state_dict(model, golden_path("model.safetensors"));
-  const auto io = SafetensorsFile::load(golden_path("model_io.safetensors"));
+  const auto io = recur::load_safetensors(golden_path("model_io.safetensors"));
 
   const auto encoded = model.encoder.forward(io.tensor3<float>("input"));
   const auto decoded = model.decoder.forward(encoded.output);

@@ -25,11 +25,11 @@ inline std::string golden_path(const std::string& file) {
 /// One configuration of a module with everything that went in and came out.
 class GoldenCase {
  public:
-  GoldenCase(std::shared_ptr<const SafetensorsFile> file, std::string name, nlohmann::json config)
+  GoldenCase(std::shared_ptr<const TensorFile> file, std::string name, nlohmann::json config)
       : file_(std::move(file)), name_(std::move(name)), config_(std::move(config)) {}
 
   const std::string& name() const { return name_; }
-  const SafetensorsFile& file() const { return *file_; }
+  const TensorFile& file() const { return *file_; }
 
   bool is(const char* key, const char* value) const { return config_.at(key) == value; }
   bool flag(const char* key) const { return config_.at(key).get<bool>(); }
@@ -79,7 +79,7 @@ class GoldenCase {
   }
 
  private:
-  std::shared_ptr<const SafetensorsFile> file_;
+  std::shared_ptr<const TensorFile> file_;
   std::string name_;
   nlohmann::json config_;
 };
@@ -88,8 +88,8 @@ inline void PrintTo(const GoldenCase& golden, std::ostream* stream) { *stream <<
 
 /// All cases of tests/golden/<file>.safetensors.
 inline std::vector<GoldenCase> golden_cases(const std::string& file) {
-  const auto contents = std::make_shared<const SafetensorsFile>(
-      SafetensorsFile::load(golden_path(file + ".safetensors")));
+  const auto contents =
+      std::make_shared<const TensorFile>(load_safetensors(golden_path(file + ".safetensors")));
   const auto configs = nlohmann::json::parse(contents->metadata().at("cases"));
   std::vector<GoldenCase> cases;
   for (const auto& [name, config] : configs.items()) {

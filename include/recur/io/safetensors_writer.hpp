@@ -11,7 +11,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -21,17 +20,6 @@
 #include "recur/io/safetensors.hpp"
 
 namespace recur {
-
-namespace detail {
-
-template <class Scalar>
-constexpr const char* safetensors_dtype_of() {
-  static_assert(std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>,
-                "float (F32) and double (F64) can be written");
-  return std::is_same_v<Scalar, float> ? "F32" : "F64";
-}
-
-}  // namespace detail
 
 /// Gathers tensors and writes them as one file. The elements are copied when they are added.
 ///
@@ -58,8 +46,7 @@ class SafetensorsWriter {
     if (bytes > 0) {
       std::memcpy(data.data(), elements, bytes);
     }
-    tensors_.push_back(
-        {name, detail::safetensors_dtype_of<Scalar>(), std::move(shape), std::move(data)});
+    tensors_.push_back({name, dtype_of<Scalar>(), std::move(shape), std::move(data)});
   }
 
   /// Adds an entry of `__metadata__`.
@@ -75,7 +62,7 @@ class SafetensorsWriter {
       order.push_back(&tensor);
     }
     std::stable_sort(order.begin(), order.end(), [](const Tensor* a, const Tensor* b) {
-      return detail::safetensors_dtype_size(a->dtype) > detail::safetensors_dtype_size(b->dtype);
+      return dtype_size(a->dtype) > dtype_size(b->dtype);
     });
 
     nlohmann::ordered_json header = nlohmann::ordered_json::object();

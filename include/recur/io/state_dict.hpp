@@ -34,15 +34,15 @@ class StateDictFaults {
   void missing(const std::string& name, const std::vector<Index>& shape) {
     missing_ += "\n    " + in_quotes(name) + " " + shape_text(shape);
   }
-  void unexpected(const std::string& name, const SafetensorsTensor& got) {
+  void unexpected(const std::string& name, const StoredTensor& got) {
     unexpected_ += "\n    " + in_quotes(name) + " " + shape_text(got.shape);
   }
   void size_mismatch(const std::string& name, const std::vector<Index>& shape,
-                     const SafetensorsTensor& got) {
+                     const StoredTensor& got) {
     mismatches_ += "\n  size mismatch for " + in_quotes(name) + ": expected " + shape_text(shape) +
                    ", got " + shape_text(got.shape);
   }
-  void type_mismatch(const std::string& name, const SafetensorsTensor& got) {
+  void type_mismatch(const std::string& name, const StoredTensor& got) {
     mismatches_ += "\n  type mismatch for " + in_quotes(name) +
                    ": expected F64, F32, F16 or BF16, got " + got.dtype;
   }
@@ -97,7 +97,7 @@ void save_state_dict(const Model& model, const std::filesystem::path& path,
 /// that lists everything missing, unexpected, misshaped or of another type; the model is then as
 /// before.
 template <class Model>
-void load_state_dict(Model& model, const SafetensorsFile& file, const std::string& prefix = "") {
+void load_state_dict(Model& model, const TensorFile& file, const std::string& prefix = "") {
   detail::StateDictFaults faults;
   std::set<std::string> expected;
   for_each_parameter(
@@ -109,11 +109,11 @@ void load_state_dict(Model& model, const SafetensorsFile& file, const std::strin
           faults.missing(name, shape);
           return;
         }
-        const SafetensorsTensor& got = file.tensor(name);
+        const StoredTensor& got = file.tensor(name);
         if (got.shape != shape) {
           faults.size_mismatch(name, shape, got);
         }
-        if (!detail::is_floating_dtype(got.dtype)) {
+        if (!is_floating_dtype(got.dtype)) {
           faults.type_mismatch(name, got);
         }
       },
@@ -138,7 +138,7 @@ void load_state_dict(Model& model, const SafetensorsFile& file, const std::strin
 template <class Model>
 void load_state_dict(Model& model, const std::filesystem::path& path,
                      const std::string& prefix = "") {
-  load_state_dict(model, SafetensorsFile::load(path), prefix);
+  load_state_dict(model, load_safetensors(path), prefix);
 }
 
 }  // namespace recur
