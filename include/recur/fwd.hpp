@@ -23,6 +23,7 @@ namespace math {
 struct RNN;
 struct LSTM;
 struct GRU;
+struct GRUResetBefore;
 }  // namespace math
 
 template <class Array>

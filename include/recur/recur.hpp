@@ -7,6 +7,7 @@
 #include "recur/cells/lstm_cell.hpp"
 #include "recur/cells/rnn_cell.hpp"
 #include "recur/layers/gru.hpp"
+#include "recur/layers/gru_reset_before.hpp"
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/packed_sequence.hpp"
 #include "recur/layers/rnn.hpp"

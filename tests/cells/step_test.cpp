@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "recur/math/gru.hpp"
+#include "recur/math/gru_reset_before.hpp"
 #include "recur/math/lstm.hpp"
 #include "recur/math/rnn.hpp"
 #include "recur/math/step.hpp"
@@ -158,6 +159,7 @@ TEST(Step, EqualsTheReadableOne) {
         check<math::LSTM>({3, hidden, hidden, 4, bias}, batch);
         check<math::GRU>({3, hidden, hidden, 3, bias}, batch);
         check<math::RNN>({3, hidden, hidden, 1, bias}, batch);
+        check<math::GRUResetBefore>({3, hidden, hidden, 3, bias}, batch);
         check<recur::test::MinimalGatedUnit>({3, hidden, hidden, 2, bias}, batch);
       }
     }

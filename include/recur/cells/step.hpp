@@ -9,6 +9,7 @@
 
 #include "recur/kernels/forward_step.hpp"
 #include "recur/kernels/threads.hpp"
+#include "recur/kernels/two_products.hpp"
 
 namespace recur::cells {
 
@@ -66,6 +67,16 @@ void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Sca
   }
 }
 
+/// The same for cells of two products, which have no projection.
+template <math::TwoProducts E, class Scalar>
+void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Scalar> slots,
+                  bool /*record*/, kernels::StateRows<const Scalar> prev,
+                  kernels::StateRows<Scalar> next, kernels::StateRows<Scalar> /*unprojected*/,
+                  int threads = 1) {
+  kernels::forward_step_of_two<E, Scalar>(w.equations, rows, w.packed.hh, slots, prev, next,
+                                          threads);
+}
+
 /// d_slots: overwritten with the gradients by the sums. slots, prev, next: what forward left
 /// (next.h: before the projection). d: in: gradients by the new state; out: by the state before.
 /// d_unprojected (rows × H): scratch, for cells with a projection. threads: that share the columns
@@ -89,10 +100,15 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
   } else {
     kernels::pointwise_backward(w.equations, rows, n.hidden, slots, prev, next, d_slots, d);
   }
+  if constexpr (math::TwoProducts<E>) {
+    kernels::backward_operand<E, Scalar>(w.equations, rows, n.hidden,
+                                         w.packed.hh_apart_back.operand(), slots, prev, d_slots, d,
+                                         threads);
+  }
   kernels::gemm_by_columns<Scalar>(threads, rows, n.output, w.shared(),
                                    {d_slots.data, d_slots.stride, 1}, w.packed.hh_back.operand(),
                                    {d.h, d.h_stride}, start);
-  if constexpr (E::shared_gates < E::gates) {
+  if constexpr (E::shared_gates < E::gates && !math::TwoProducts<E>) {
     kernels::gemm_by_columns<Scalar>(threads, rows, n.output, w.apart(),
                                      {d_slots.data + w.shared() + w.apart(), d_slots.stride, 1},
                                      w.packed.hh_apart_back.operand(), {d.h, d.h_stride},
@@ -162,13 +178,18 @@ void add_parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Sca
   packed.h_prev.assign(r.rows, n.output, {r.h_prev, r.h_stride});
   add_product(d_slots(0), gates, packed.x, n.input, gradients.weight_ih.data());
   add_product(d_slots(0), w.shared(), packed.h_prev, n.output, gradients.weight_hh.data());
-  if constexpr (E::shared_gates < E::gates) {
+  if constexpr (math::TwoProducts<E>) {  // the operand stands behind the gates, as forward left it
+    packed.h_prev.assign(r.rows, n.hidden, d_slots(gates));
+    add_product(d_slots(w.shared()), w.apart(), packed.h_prev, n.output,
+                gradients.weight_hh.data() + w.shared() * n.output);
+  } else if constexpr (E::shared_gates < E::gates) {
     add_product(d_slots(gates), w.apart(), packed.h_prev, n.output,
                 gradients.weight_hh.data() + w.shared() * n.output);
   }
   if (n.bias) {
-    add_sums(0, w.shared(), gradients.bias_ih.data(), gradients.bias_hh.data());
-    if constexpr (E::shared_gates < E::gates) {
+    constexpr int same = math::TwoProducts<E> ? E::gates : E::shared_gates;
+    add_sums(0, same * n.hidden, gradients.bias_ih.data(), gradients.bias_hh.data());
+    if constexpr (same < E::gates) {
       add_sums(w.shared(), w.apart(), gradients.bias_ih.data() + w.shared());
       add_sums(gates, w.apart(), gradients.bias_hh.data() + w.shared());
     }

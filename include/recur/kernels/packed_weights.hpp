@@ -120,6 +120,29 @@ class PackedGates {
   std::vector<Scalar, Eigen::aligned_allocator<Scalar>> data_;
 };
 
+/// W_hhᵀ of a cell of two products: the one by h, and the one by the operand.
+template <math::TwoProducts E, class Scalar>
+class PackedGates<E, Scalar> {
+ public:
+  void assign(const RowMatrix<Scalar>& w) {
+    hidden_ = w.rows() / E::gates;
+    depth_ = w.cols();
+    by_state_.assign_transposed(w, 0, E::shared_gates * hidden_);
+    by_operand_.assign_transposed(w, E::shared_gates * hidden_, hidden_);
+  }
+
+  Index hidden() const { return hidden_; }
+  Index depth() const { return depth_; }
+  PackedB<Scalar> by_state() const { return by_state_.operand(); }      ///< (H × shared·H)
+  PackedB<Scalar> by_operand() const { return by_operand_.operand(); }  ///< (H × H)
+
+ private:
+  Index hidden_ = 0;
+  Index depth_ = 0;
+  PackedMatrix<Scalar> by_state_;
+  PackedMatrix<Scalar> by_operand_;
+};
+
 /// Everything that a cell of `Equations` multiplies by, forwards and backwards.
 template <class Equations, class Scalar>
 struct PackedWeights {
@@ -151,7 +174,11 @@ struct PackedWeights {
     if (sizes.bias) {
       bias.head(shared) = p.bias_ih.head(shared) + p.bias_hh.head(shared);
       bias.segment(shared, apart) = p.bias_ih.tail(apart);
-      bias.tail(apart) = p.bias_hh.tail(apart);
+      if constexpr (math::TwoProducts<Equations>) {  // one sum a gate, the operand has no bias
+        bias.segment(shared, apart) += p.bias_hh.tail(apart);
+      } else {
+        bias.tail(apart) = p.bias_hh.tail(apart);
+      }
     }
   }
 };

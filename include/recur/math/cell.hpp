@@ -57,4 +57,22 @@ concept Equations = requires(const E& equations, Slots<E, double>& slots,
 }
 &&E::shared_gates <= E::gates;
 
+/// The requirements on a cell of two products a step, one after the other: the last gate multiplies
+/// not h but an *operand* that the other gates make of it (math/gru_reset_before.hpp). Its slots
+/// are whole sums, gate by gate, and then the operand.
+///
+/// operand:           slots in: sums of all gates but the last; out: what backward needs of them,
+///                    and the operand. Then the last gate's sum becomes complete, and forward
+///                    comes.
+/// backward:          as above, but the first gate and the operand: it leaves the operand as it is.
+/// backward_operand:  recorded: what forward left. slots in: what backward left; out: with the
+///                    first gate. d_operand: the gradient by the operand. d.h: added to.
+template <class E>
+concept TwoProducts = Equations<E> && E::gates - E::shared_gates == 1 &&
+                      requires(const E& equations, Slots<E, double>& slots,
+                               UnitState<double>& state) {
+  equations.operand(slots, std::as_const(state));
+  equations.backward_operand(std::as_const(slots), slots, 1.0, std::as_const(state), state);
+};
+
 }  // namespace recur::math

@@ -81,6 +81,21 @@ StepRecord<Scalar> forward_step(const E& equations, const CellParameters<Scalar>
     }
   }
 
+  if constexpr (TwoProducts<E>) {
+    for (Index b = 0; b < B; ++b) {
+      for (Index j = 0; j < H; ++j) {
+        Slots<E, Scalar> slots = detail::load_slots<E>(record.slots, b, j, H);
+        equations.operand(slots, UnitState<Scalar>{prev.h(b, j), Scalar(0)});
+        detail::store_slots<E>(slots, record.slots, b, j, H);
+      }
+    }
+    auto sum = detail::slot(record.slots, E::gates - 1, H);
+    sum += detail::slot(record.slots, E::gates, H) * parameters.weight_hh.bottomRows(H).transpose();
+    if (parameters.bias_hh.size() > 0) {
+      sum.rowwise() += parameters.bias_hh.tail(H).transpose();
+    }
+  }
+
   record.next.c.resize(B, E::has_c ? H : 0);
   for (Index b = 0; b < B; ++b) {
     for (Index j = 0; j < H; ++j) {
@@ -147,11 +162,38 @@ StepGradients<Scalar> backward_step(const E& equations, const CellParameters<Sca
     }
   }
 
+  const Index apart = (E::gates - E::shared_gates) * H;
+  if constexpr (TwoProducts<E>) {
+    const RowMatrix<Scalar> d_operand =
+        detail::slot(d_slots, E::gates - 1, H) * parameters.weight_hh.bottomRows(H);
+    for (Index b = 0; b < B; ++b) {
+      for (Index j = 0; j < H; ++j) {
+        Slots<E, Scalar> slots = detail::load_slots<E>(d_slots, b, j, H);
+        UnitState<Scalar> gradient{d.h(b, j), Scalar(0)};
+        equations.backward_operand(detail::load_slots<E>(record.slots, b, j, H), slots,
+                                   d_operand(b, j),
+                                   UnitState<Scalar>{record.prev.h(b, j), Scalar(0)}, gradient);
+        detail::store_slots<E>(slots, d_slots, b, j, H);
+        d.h(b, j) = gradient.h;
+      }
+    }
+  }
+
   // Gate by gate: the gradients by W_ih x + b_ih, and by W_hh h + b_hh.
   const RowMatrix<Scalar> by_input = d_slots.leftCols(E::gates * H);
   RowMatrix<Scalar> by_state = by_input;
-  const Index apart = (E::gates - E::shared_gates) * H;
-  by_state.rightCols(apart) = d_slots.rightCols(apart);
+  if constexpr (!TwoProducts<E>) {
+    by_state.rightCols(apart) = d_slots.rightCols(apart);
+  }
+  if (parameters.bias_ih.size() > 0) {
+    parameter_gradients.bias_ih += by_input.colwise().sum().transpose();
+    parameter_gradients.bias_hh += by_state.colwise().sum().transpose();
+  }
+  if constexpr (TwoProducts<E>) {  // what the last gate multiplies is not h
+    parameter_gradients.weight_hh.bottomRows(apart) +=
+        by_state.rightCols(apart).transpose() * detail::slot(record.slots, E::gates, H);
+    by_state.rightCols(apart).setZero();
+  }
 
   StepGradients<Scalar> gradients{by_input * parameters.weight_ih,
                                   {by_state * parameters.weight_hh, d.c}};
@@ -160,10 +202,6 @@ StepGradients<Scalar> backward_step(const E& equations, const CellParameters<Sca
   }
   parameter_gradients.weight_ih += by_input.transpose() * record.x;
   parameter_gradients.weight_hh += by_state.transpose() * record.prev.h;
-  if (parameters.bias_ih.size() > 0) {
-    parameter_gradients.bias_ih += by_input.colwise().sum().transpose();
-    parameter_gradients.bias_hh += by_state.colwise().sum().transpose();
-  }
   return gradients;
 }
 
