@@ -90,7 +90,7 @@ class MappedFile {
     return std::system_category().message(static_cast<int>(GetLastError()));
   }
 
-  // False where the system gives no mapping (as of an empty file).
+  // False where the system gives no mapping.
   bool map(const std::filesystem::path& path) {
     const Handle file{CreateFileW(path.c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE,
                                   nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr)};
@@ -101,6 +101,9 @@ class MappedFile {
     check(static_cast<unsigned long long>(size.QuadPart) <=
               std::numeric_limits<std::size_t>::max() / 2,
           name_, ": too large for this machine: ", size.QuadPart, " bytes");
+    if (size.QuadPart == 0) {  // has no mapping, and needs none
+      return true;
+    }
     const Handle mapping{CreateFileMappingW(file.value, nullptr, PAGE_READONLY, 0, 0, nullptr)};
     if (mapping.value == nullptr) {
       return false;
@@ -129,7 +132,7 @@ class MappedFile {
     }
   };
 
-  // False where the file system gives no mapping, and for an empty file, which has none.
+  // False where the file system gives no mapping.
   bool map(const std::filesystem::path& path) {
     // O_NONBLOCK: opening a pipe must not wait for someone to write.
     const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
@@ -141,8 +144,8 @@ class MappedFile {
               std::numeric_limits<std::size_t>::max() / 2,
           name_, ": too large for this machine: ", status.st_size, " bytes");
     const auto size = static_cast<std::size_t>(status.st_size);
-    if (size == 0) {
-      return false;
+    if (size == 0) {  // has no mapping, and needs none
+      return true;
     }
     void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
     if (address == MAP_FAILED) {
