@@ -25,6 +25,14 @@
 #define RECUR_ALWAYS_INLINE inline
 #endif
 
+// Everything that the function calls is inlined into it: the equations of any cell, which a
+// compiler may think too long.
+#if defined(__GNUC__) || defined(__clang__)
+#define RECUR_FLATTEN __attribute__((flatten))
+#else
+#define RECUR_FLATTEN
+#endif
+
 // Before a loop of few, constant iterations whose arrays must end up in registers.
 #if defined(__clang__)
 #define RECUR_UNROLL _Pragma("clang loop unroll(full)")

@@ -91,7 +91,8 @@ RECUR_ALWAYS_INLINE void add_products(Index rows, Index blocks, bool one_row, In
       multiply_row(std::integral_constant<int, 1>{});
     } else {
       gemm_panel<Scalar>(rows, block.width, length, {factors, h.row_stride, h.column_stride},
-                         weights, block.width, {sums, block.width}, Start::accumulate);
+                         weights, block.width, {sums, block.width}, Start::accumulate, nullptr,
+                         weights + length * block.width);
     }
   }
 }

@@ -87,6 +87,19 @@ constexpr Index panel_width(Index N, Index n) {
 
 namespace detail {
 
+// Begin to fetch the line of the cache that `address` is in: into the second level, to be read;
+// into the first, to be changed. The address need not be that of anything.
+RECUR_ALWAYS_INLINE void prefetch([[maybe_unused]] const void* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address, 0, 2);
+#endif
+}
+RECUR_ALWAYS_INLINE void prefetch_to_change([[maybe_unused]] const void* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address, 1);
+#endif
+}
+
 // A panel of so many rows stays in the second-level cache while the tiles walk through it: 256 KB
 // with AVX-512. (Shorter blocks that stay in the first are slower: C is loaded and stored too
 // often.)
@@ -95,19 +108,33 @@ inline constexpr Index k_block = 1024;
 // cache.
 inline constexpr Index m_block = 96;
 
-// One tile of C over K rows of B. `last`: columns of the last register that are C's. The start is a
-// run-time choice, made once a tile: as a template argument it made three times as many tiles to
-// compile and not one of them faster.
+// Products of so many terms take longer than C takes to come from the memory: it is fetched first.
+inline constexpr Index far_ahead = 48;
+
+// One tile of C over K rows of B. `ahead`: read soon, one line of the cache a row of B,
+// `ahead_step` apart: the panels of a B that stands in the third-level cache or beyond come too
+// slowly to be waited for (H = 1,024: 8 % of the time). `last`: columns of the last register that
+// are C's. The start is a run-time choice, made once a tile: as a template argument it made three
+// times as many tiles to compile and not one of them faster.
 template <class V, int Rows, int Vectors, class Scalar>
 RECUR_ALWAYS_INLINE void gemm_tile(Index K, const GemmA<Scalar>& a, const Scalar* b, Index b_stride,
                                    const GemmC<Scalar>& c, Index last, Start start,
-                                   const Scalar* bias) {
+                                   const Scalar* bias, const Scalar* ahead, Index ahead_step) {
   V sum[Rows][Vectors];
   RECUR_UNROLL
   for (int m = 0; m < Rows; ++m) {
     RECUR_UNROLL
     for (int v = 0; v < Vectors; ++v) {
       sum[m][v] = V(Scalar(0));
+    }
+  }
+  if (start == Start::accumulate && K >= far_ahead) {
+    RECUR_UNROLL
+    for (int m = 0; m < Rows; ++m) {
+      RECUR_UNROLL
+      for (int v = 0; v < Vectors; ++v) {
+        prefetch_to_change(c.data + m * c.row_stride + v * V::width);
+      }
     }
   }
   const Scalar* factors = a.data;
@@ -127,6 +154,8 @@ RECUR_ALWAYS_INLINE void gemm_tile(Index K, const GemmA<Scalar>& a, const Scalar
         sum[m][v] = multiply_add(factor, row[v], sum[m][v]);
       }
     }
+    prefetch(ahead);
+    ahead += ahead_step;
     factors += a_column;
     b += b_stride;
   }
@@ -167,7 +196,8 @@ RECUR_ALWAYS_INLINE void with_constant(Index n, F&& f) {
 // All rows of up to tile_vectors registers, in tiles whose heights differ by at most one.
 template <class V, int Vectors, class Scalar>
 void gemm_columns(Index M, Index K, const GemmA<Scalar>& a, const Scalar* b, Index b_stride,
-                  const GemmC<Scalar>& c, Index last, Start start, const Scalar* bias) {
+                  const GemmC<Scalar>& c, Index last, Start start, const Scalar* bias,
+                  const Scalar* ahead) {
   const Index tiles = (M + tile_rows - 1) / tile_rows;
   const Index low = tiles > 1 ? M / tiles : M;  // the first ones have so many rows,
   const Index high = M - tiles * low;           // the last `high` one more
@@ -177,7 +207,9 @@ void gemm_columns(Index M, Index K, const GemmA<Scalar>& a, const Scalar* b, Ind
     with_constant<tile_rows>(height, [&](auto rows) {
       gemm_tile<V, rows.value, Vectors>(
           K, {a.data + m * a.row_stride, a.row_stride, a.column_stride}, b, b_stride,
-          {c.data + m * c.row_stride, c.row_stride}, last, start, bias);
+          {c.data + m * c.row_stride, c.row_stride}, last, start, bias,
+          ahead != nullptr && tile < Vectors ? ahead + tile * K * V::width : b,
+          ahead != nullptr && tile < Vectors ? V::width : 0);
     });
     m += height;
   }
@@ -186,14 +218,15 @@ void gemm_columns(Index M, Index K, const GemmA<Scalar>& a, const Scalar* b, Ind
 // `columns` columns of one panel (or of any K rows of whole registers, `b_stride` apart).
 template <class Scalar>
 void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const Scalar* b,
-                Index b_stride, const GemmC<Scalar>& c, Start start, const Scalar* bias = nullptr) {
+                Index b_stride, const GemmC<Scalar>& c, Start start, const Scalar* bias = nullptr,
+                const Scalar* ahead = nullptr) {
   using V = Vec<Scalar>;
   for (Index n = 0; n < columns; n += tile_columns<Scalar>) {
     const Index rest = columns - n;
     with_constant<tile_vectors>((rest + V::width - 1) / V::width, [&](auto vectors) {
       const Index last = std::min<Index>(V::width, rest - (vectors.value - 1) * V::width);
       gemm_columns<V, vectors.value>(M, K, a, b + n, b_stride, {c.data + n, c.row_stride}, last,
-                                     start, start == Start::bias ? bias + n : nullptr);
+                                     start, start == Start::bias ? bias + n : nullptr, ahead);
     });
   }
 }
@@ -269,7 +302,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
             std::min(detail::k_block, K - k),
             {a.data + m * a.row_stride + k * a.column_stride, a.row_stride, a.column_stride},
             b.data + n * K + k * width, width, {c.data + m * c.row_stride + n, c.row_stride}, from,
-            bias_from(from, n));
+            bias_from(from, n), b.data + n * K + std::min(K, k + detail::k_block) * width);
         from = Start::accumulate;
         k += detail::k_block;
       } while (k < K);
@@ -319,8 +352,8 @@ void add_transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<
                             GemmC<Scalar> c) {
   constexpr Index panel = tile_columns<Scalar>;
   constexpr Index m_block = whole_registers<Scalar>(8 * tile_rows);
-  constexpr Index k_block = 768 / static_cast<Index>(sizeof(Scalar));
-  alignas(64) Scalar copy[static_cast<std::size_t>(m_block * k_block)];  // 36 KB
+  constexpr Index k_block = 1024 / static_cast<Index>(sizeof(Scalar));
+  alignas(64) Scalar copy[static_cast<std::size_t>(m_block * k_block)];  // 48 KB
   for (Index m = 0; m < M; m += m_block) {
     const Index rows = std::min(m_block, M - m);
     for (Index k = 0; k < K; k += k_block) {

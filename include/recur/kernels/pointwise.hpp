@@ -183,9 +183,10 @@ RECUR_ALWAYS_INLINE void pointwise_forward(const E& equations, Index rows, Index
 /// sums. d: in: gradients by next; out: gradients by prev, without the part that comes through
 /// W_hh.
 template <math::Equations E, class Scalar>
-void pointwise_backward(const E& equations, Index rows, Index hidden, SlotRows<const Scalar> slots,
-                        StateRows<const Scalar> prev, StateRows<const Scalar> next,
-                        SlotRows<Scalar> d_slots, StateRows<Scalar> d) {
+RECUR_FLATTEN void pointwise_backward(const E& equations, Index rows, Index hidden,
+                                      SlotRows<const Scalar> slots, StateRows<const Scalar> prev,
+                                      StateRows<const Scalar> next, SlotRows<Scalar> d_slots,
+                                      StateRows<Scalar> d) {
   using V = Vec<Scalar>;
   for (Index b = 0; b < rows; ++b) {
     detail::for_each_register<V::width>(hidden, [&](Index unit, auto access) {
