@@ -22,6 +22,8 @@
 #include "recur/version.hpp"
 
 #if __has_include(<nlohmann/json.hpp>)
+#include "recur/io/keras.hpp"
+#include "recur/io/onnx.hpp"
 #include "recur/io/safetensors.hpp"
 #include "recur/io/state_dict.hpp"
 #endif
