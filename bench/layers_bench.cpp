@@ -111,9 +111,9 @@ void training(benchmark::State& state, Shape s, int gates) {
   typename Layer::Output out;
   typename Layer::Tape tape;
   typename Layer::Gradients gradients;
+  gradients.accumulate = false;
   run(state, 3 * s.flops(gates), [&] {
     layer.forward(x, {}, out, tape);
-    recur::set_zero(gradients.parameters);
     layer.backward(tape, d_output, {}, gradients);
     benchmark::DoNotOptimize(gradients.input.data());
   });

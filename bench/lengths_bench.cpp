@@ -92,9 +92,9 @@ void training(benchmark::State& state, const std::vector<Index>& lengths) {
   LSTM::Output out;
   LSTM::Tape tape;
   LSTM::Gradients gradients;
+  gradients.accumulate = false;
   run(state, lengths, [&] {
     lengths.empty() ? lstm.forward(x, {}, out, tape) : lstm.forward(x, lengths, {}, out, tape);
-    recur::set_zero(gradients.parameters);
     lstm.backward(tape, d_output, {}, gradients);
     benchmark::DoNotOptimize(gradients.input.data());
   });

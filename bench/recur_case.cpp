@@ -60,10 +60,10 @@ void run(const bench::Options& options) {
   typename Layer::Workspace work;
   typename Layer::Tape tape;
   typename Layer::Gradients gradients;
+  gradients.accumulate = false;
   const auto pass = [&] {
     if (c.training) {
       layer.forward(x, state, out, tape);
-      recur::set_zero(gradients.parameters);
       layer.backward(tape, d_y, {}, gradients);
     } else {
       layer.forward(x, state, out, work);

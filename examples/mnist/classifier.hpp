@@ -99,7 +99,8 @@ struct Classifier {
     const auto loss = recur::cross_entropy(result.logits, labels);
     result.loss = loss.value;
 
-    recur::set_zero(step.d_head.parameters, step.d_layer.parameters);
+    recur::set_zero(step.d_head.parameters);
+    step.d_layer.accumulate = false;
     head.backward(step.features, loss.d_input, step.d_head);
     const Index directions = layer.directions();
     step.d_state.h.resize(layer.num_layers() * directions, images.size(0), layer.hidden_size());

@@ -94,15 +94,14 @@ struct Case {
         w, batch, slots, rows_of(h, c), rows_of(made_h, std::as_const(r.c)),
         {r.d_slots.data(), w.slots()}, rows_of(r.d_h, r.d_c), d_unprojected.data(), threads);
     const SlotRows<const double> d_slots{r.d_slots.data(), w.slots()};
-    cells::input_gradient(w, batch, d_slots, r.d_x.data(), sizes.input,
-                          recur::kernels::Start::zero);
+    cells::input_gradient(w, batch, d_slots, r.d_x.data(), sizes.input);
     r.d_parameters = CellParameters<double>(sizes);
     cells::PackedFactors<double> factors;
-    cells::add_parameter_gradients(
+    cells::parameter_gradients(
         w,
         cells::GradientRows<double>{batch, d_slots, x.data(), sizes.input, h.data(), sizes.output,
                                     d_h.data(), r.unprojected.data(), sizes.hidden},
-        threads, factors, r.d_parameters);
+        recur::kernels::Start::accumulate, threads, factors, r.d_parameters);
     return r;
   }
 };

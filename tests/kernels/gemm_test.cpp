@@ -221,8 +221,8 @@ void check_transposed(Index M, Index N, Index K) {
   PackedMatrix<Scalar> packed;
   packed.assign(b, 0, K);
   RowMatrix<Scalar> c = before;
-  recur::kernels::add_transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
-                                                 {c.data(), N + gap});
+  recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
+                                             {c.data(), N + gap}, Start::accumulate);
   ASSERT_TRUE(c.rightCols(gap) == before.rightCols(gap));
   const RowMatrix<Scalar> expected = before.leftCols(N) + a.leftCols(M).transpose() * b;
   const double tolerance = std::is_same_v<Scalar, float> ? 1e-4 : 1e-12;
@@ -232,27 +232,37 @@ void check_transposed(Index M, Index N, Index K) {
   RowMatrix<Scalar> parts = before;
   const Index split = M / 3;
   for (const auto& [first, last] : {std::pair(Index(0), split), std::pair(split, M)}) {
-    recur::kernels::add_transposed_product<Scalar>(last - first, N, K, {a.data() + first, M + gap},
-                                                   packed.operand(),
-                                                   {parts.data() + first * (N + gap), N + gap});
+    recur::kernels::transposed_product<Scalar>(
+        last - first, N, K, {a.data() + first, M + gap}, packed.operand(),
+        {parts.data() + first * (N + gap), N + gap}, Start::accumulate);
   }
   ASSERT_TRUE(parts == c);
+  // From zero, whatever stood there.
+  RowMatrix<Scalar> overwritten = before;
+  overwritten.leftCols(N).setConstant(std::numeric_limits<Scalar>::quiet_NaN());
+  recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
+                                             {overwritten.data(), N + gap}, Start::zero);
+  RowMatrix<Scalar> from_zero = before;
+  from_zero.leftCols(N).setZero();
+  recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
+                                             {from_zero.data(), N + gap}, Start::accumulate);
+  ASSERT_TRUE(overwritten == from_zero);
 }
 
-TEST(Gemm, AddTransposedProduct) {
+TEST(Gemm, TransposedProduct) {
   for (const Index M : {1, 5, 36, 37, 100}) {
     for (const Index N : {1, 10, 64, 65}) {
       check_transposed<float>(M, N, 20);
       check_transposed<double>(M, N, 20);
     }
   }
-  for (const Index K : {1, 127, 128, 129, 255, 256, 257, 600}) {
+  for (const Index K : {0, 1, 127, 128, 129, 255, 256, 257, 600}) {
     check_transposed<float>(40, 20, K);
     check_transposed<double>(40, 20, K);
   }
 }
 
-TEST(Gemm, AddRows) {
+TEST(Gemm, SumRows) {
   recur::Generator generator(1);
   for (const Index N : {1, 3, 16, 37, 64, 150}) {
     const auto b = random_matrix<double>(generator, 50, N + gap);
@@ -263,12 +273,17 @@ TEST(Gemm, AddRows) {
     expected.leftCols(N) += b.leftCols(N).colwise().sum();
     expected_also.leftCols(N) += b.leftCols(N).colwise().sum();
     RowMatrix<double> alone = sum;
-    recur::kernels::add_rows<double>(50, N, {b.data(), N + gap}, sum.data(), also.data());
-    recur::kernels::add_rows<double>(50, N, {b.data(), N + gap}, alone.data());
+    using recur::kernels::sum_rows;
+    const recur::kernels::RowsB<double> rows{b.data(), N + gap};
+    sum_rows<double>(50, N, rows, Start::accumulate, sum.data(), also.data());
+    sum_rows<double>(50, N, rows, Start::accumulate, alone.data());
     EXPECT_LT((sum - expected).cwiseAbs().maxCoeff(), 1e-13) << N;
     EXPECT_LT((also - expected_also).cwiseAbs().maxCoeff(), 1e-13) << N;
     EXPECT_TRUE(alone == sum);
     EXPECT_TRUE(sum.rightCols(gap) == expected.rightCols(gap)) << N;
+    sum.leftCols(N).setConstant(std::numeric_limits<double>::quiet_NaN());
+    sum_rows<double>(50, N, rows, Start::zero, sum.data());
+    EXPECT_LT((sum.leftCols(N) - b.leftCols(N).colwise().sum()).cwiseAbs().maxCoeff(), 1e-13) << N;
   }
 }
 

@@ -178,6 +178,63 @@ TEST(PackedCalls, ReusedMemoryGivesTheSameAndAllocatesNothing) {
   expect_parameters_close(gradients.parameters, d_expected.parameters, 1e-15);
 }
 
+// accumulate = false: whatever stood in the gradients, they are those of the call; also where a
+// chunk, a layer or the whole batch has no step.
+TEST(Calls, GradientsAreOverwrittenWhereTheySaySo) {
+  recur::Generator generator(6);
+  for (const bool bidirectional : {false, true}) {
+    for (const Index steps : {0, 1, 70}) {
+      const LSTM lstm({.input_size = 3,
+                       .hidden_size = 5,
+                       .num_layers = 2,
+                       .bidirectional = bidirectional,
+                       .proj_size = 2},
+                      generator);
+      const GRU gru({.input_size = 3, .hidden_size = 5, .bidirectional = bidirectional}, generator);
+      const auto check = [&](const auto& layer) {
+        using Layer = std::decay_t<decltype(layer)>;
+        const auto x = random_tensor<double>(generator, std::max<Index>(steps, 1), 2, 3);
+        typename Layer::Tape tape;
+        const auto out = layer.forward(x, Indices{steps, steps / 2}, {}, tape);
+        const auto expected = layer.backward(tape, out.output, out.state);
+        typename Layer::Gradients gradients = expected;
+        recur::for_each_gradient(
+            [](auto& array) { array.setConstant(std::numeric_limits<double>::quiet_NaN()); },
+            gradients.parameters);
+        gradients.accumulate = false;
+        for (int pass = 0; pass < 2; ++pass) {
+          layer.backward(tape, out.output, out.state, gradients);
+          expect_parameters_close(gradients.parameters, expected.parameters, 0);
+          expect_same(gradients.input, expected.input, "d_input");
+        }
+      };
+      check(lstm);
+      check(gru);
+    }
+  }
+}
+
+// backward reads the caller's d_output and writes the caller's d_input without a copy between; they
+// may be the same memory.
+TEST(Calls, GradientByTheInputMayReplaceThatByTheOutput) {
+  recur::Generator generator(7);
+  for (const bool bidirectional : {false, true}) {
+    const GRU gru(
+        {.input_size = 6, .hidden_size = bidirectional ? 3 : 6, .bidirectional = bidirectional},
+        generator);
+    const auto x = random_tensor<double>(generator, 300, 4, 6);
+    const auto d_output = random_tensor<double>(generator, 300, 4, 6);
+    GRU::Tape tape;
+    gru.forward(x, {}, tape);
+    const auto expected = gru.backward(tape, d_output);
+    GRU::Gradients gradients;
+    gradients.input = d_output;
+    gru.backward(tape, gradients.input, {}, gradients);
+    expect_same(gradients.input, expected.input, "d_input");
+    expect_parameters_close(gradients.parameters, expected.parameters, 0);
+  }
+}
+
 TEST(PackedCalls, Errors) {
   const LSTM lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2});
   const PackedSequence<double> x{RowMatrix<double>::Zero(6, 3), {3, 2, 1}, {}, {}};

@@ -68,7 +68,8 @@ TEST(Passes, EqualLoopsOfReferenceSteps) {
   Tensor3<double> d_h_0(4, B, H);
   recur::StackParameters<double> gradients = parameters;
   recur::set_zero(gradients);
-  passes.backward(tape, d_output, {d_h_n}, d_input.view(), {d_h_0.view()}, gradients.cells);
+  passes.backward(tape, d_output, {d_h_n}, d_input.view(), {d_h_0.view()},
+                  recur::kernels::Start::accumulate, gradients.cells);
   recur::test::expect_close(d_input, expected.d_input, 1e-12, "d_input");
   recur::test::expect_close(d_h_0, expected.d_h_0, 1e-12, "d_h_0");
   recur::test::expect_parameters_close(gradients, expected.d_parameters, 1e-12);

@@ -172,13 +172,13 @@ class Cell {
     cells::backward_step<E, Scalar>(weights(), batch, {tape.slots.data(), slots_width},
                                     rows_of_state(tape.prev), rows_of_state(tape.next),
                                     {d_slots.data(), slots_width}, rows_of_state(d), nullptr);
-    cells::input_gradient(weights(), batch, d_rows, d_x.data(), input_size(), kernels::Start::zero);
+    cells::input_gradient(weights(), batch, d_rows, d_x.data(), input_size());
     cells::PackedFactors<Scalar> packed_factors;
-    cells::add_parameter_gradients(
+    cells::parameter_gradients(
         weights(),
         cells::GradientRows<Scalar>{batch, d_rows, tape.x.data(), input_size(), tape.prev.h.data(),
                                     hidden_size(), nullptr, nullptr, 0},
-        1, packed_factors, gradients.parameters);
+        kernels::Start::accumulate, 1, packed_factors, gradients.parameters);
     assign_back(d_x, gradients.input);
     assign_back(d.h, gradients.state.h);
     if constexpr (E::has_c) {

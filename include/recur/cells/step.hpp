@@ -116,14 +116,13 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
   }
 }
 
-/// dx = d_slots · W_ih (rows × I): overwritten, or added to.
+/// dx = d_slots · W_ih (rows × I): overwritten.
 template <class E, class Scalar>
 void input_gradient(const Weights<E, Scalar>& w, Index rows,
-                    kernels::SlotRows<const Scalar> d_slots, Scalar* dx, Index dx_stride,
-                    kernels::Start start) {
+                    kernels::SlotRows<const Scalar> d_slots, Scalar* dx, Index dx_stride) {
   kernels::gemm<Scalar>(rows, w.sizes().input, w.shared() + w.apart(),
                         {d_slots.data, d_slots.stride, 1}, w.packed.ih_back.operand(),
-                        {dx, dx_stride}, start);
+                        {dx, dx_stride}, kernels::Start::zero);
 }
 
 /// The rows, of one or of many steps, that gradients by the parameters are summed over.
@@ -140,7 +139,7 @@ struct GradientRows {
   Index unprojected_stride = 0;
 };
 
-/// Scratch memory of add_parameter_gradients: x, h_prev and h' before the projection as the second
+/// Scratch memory of parameter_gradients: x, h_prev and h' before the projection as the second
 /// factor of a product.
 template <class Scalar>
 struct PackedFactors {
@@ -149,55 +148,54 @@ struct PackedFactors {
   kernels::PackedMatrix<Scalar> unprojected;
 };
 
-/// Adds the gradients by all parameters: dW_ih += d_slotsᵀ x, dW_hh += d_slotsᵀ h_prev, …. Threads
-/// share the rows of the matrices, so that sums are always in the same order.
+/// The gradients by all parameters, dW_ih = d_slotsᵀ x, dW_hh = d_slotsᵀ h_prev, …: overwritten
+/// (Start::zero) or added to. Threads share the rows of the matrices, so that sums are always in
+/// the same order.
 template <class E, class Scalar>
-void add_parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>& r,
-                             int threads, PackedFactors<Scalar>& packed,
-                             CellParameters<Scalar>& gradients) {
+void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>& r,
+                         kernels::Start start, int threads, PackedFactors<Scalar>& packed,
+                         CellParameters<Scalar>& gradients) {
   const CellSizes& n = w.sizes();
   const Index gates = w.shared() + w.apart();
   const auto d_slots = [&](Index first) {
     return kernels::RowsB<Scalar>{r.d_slots.data + first, r.d_slots.stride};
   };
   // Row m of dW = sum over rows of column m of `left` times a row of `right`.
-  const auto add_product = [&](kernels::RowsB<Scalar> left, Index count,
-                               const kernels::PackedMatrix<Scalar>& right, Index columns,
-                               Scalar* to) {
+  const auto product = [&](kernels::RowsB<Scalar> left, Index count,
+                           const kernels::PackedMatrix<Scalar>& right, Index columns, Scalar* to) {
     kernels::parallel_ranges(threads, count, kernels::tile_rows, [&](Index first, Index last) {
-      kernels::add_transposed_product<Scalar>(last - first, columns, r.rows,
-                                              {left.data + first, left.row_stride}, right.operand(),
-                                              {to + first * columns, columns});
+      kernels::transposed_product<Scalar>(last - first, columns, r.rows,
+                                          {left.data + first, left.row_stride}, right.operand(),
+                                          {to + first * columns, columns}, start);
     });
   };
-  const auto add_sums = [&](Index first_slot, Index count, Scalar* to, Scalar* also = nullptr) {
-    kernels::add_rows<Scalar>(r.rows, count, d_slots(first_slot), to, also);
+  const auto sums = [&](Index first_slot, Index count, Scalar* to, Scalar* also = nullptr) {
+    kernels::sum_rows<Scalar>(r.rows, count, d_slots(first_slot), start, to, also);
   };
 
   packed.x.assign(r.rows, n.input, {r.x, r.x_stride});
   packed.h_prev.assign(r.rows, n.output, {r.h_prev, r.h_stride});
-  add_product(d_slots(0), gates, packed.x, n.input, gradients.weight_ih.data());
-  add_product(d_slots(0), w.shared(), packed.h_prev, n.output, gradients.weight_hh.data());
+  product(d_slots(0), gates, packed.x, n.input, gradients.weight_ih.data());
+  product(d_slots(0), w.shared(), packed.h_prev, n.output, gradients.weight_hh.data());
   if constexpr (math::TwoProducts<E>) {  // the operand stands behind the gates, as forward left it
     packed.h_prev.assign(r.rows, n.hidden, d_slots(gates));
-    add_product(d_slots(w.shared()), w.apart(), packed.h_prev, n.output,
-                gradients.weight_hh.data() + w.shared() * n.output);
+    product(d_slots(w.shared()), w.apart(), packed.h_prev, n.output,
+            gradients.weight_hh.data() + w.shared() * n.output);
   } else if constexpr (E::shared_gates < E::gates) {
-    add_product(d_slots(gates), w.apart(), packed.h_prev, n.output,
-                gradients.weight_hh.data() + w.shared() * n.output);
+    product(d_slots(gates), w.apart(), packed.h_prev, n.output,
+            gradients.weight_hh.data() + w.shared() * n.output);
   }
   if (n.bias) {
     constexpr int same = math::TwoProducts<E> ? E::gates : E::shared_gates;
-    add_sums(0, same * n.hidden, gradients.bias_ih.data(), gradients.bias_hh.data());
+    sums(0, same * n.hidden, gradients.bias_ih.data(), gradients.bias_hh.data());
     if constexpr (same < E::gates) {
-      add_sums(w.shared(), w.apart(), gradients.bias_ih.data() + w.shared());
-      add_sums(gates, w.apart(), gradients.bias_hh.data() + w.shared());
+      sums(w.shared(), w.apart(), gradients.bias_ih.data() + w.shared());
+      sums(gates, w.apart(), gradients.bias_hh.data() + w.shared());
     }
   }
   if (n.projected()) {
     packed.unprojected.assign(r.rows, n.hidden, {r.unprojected, r.unprojected_stride});
-    add_product({r.d_h, n.output}, n.output, packed.unprojected, n.hidden,
-                gradients.weight_hr.data());
+    product({r.d_h, n.output}, n.output, packed.unprojected, n.hidden, gradients.weight_hr.data());
   }
 }
 

@@ -345,35 +345,40 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, RowsB<Scalar> b, GemmC<Sca
   } while (k < K);
 }
 
-/// C += Aᵀ B, A (K × M) as it stands. Blocks of A are copied first: a column of A whose rows are
-/// far apart would fall into a few lines of the cache.
+/// C = start + Aᵀ B (start: zero or accumulate), A (K × M) as it stands. Blocks of A are copied
+/// first: a column of A whose rows are far apart would fall into a few lines of the cache.
 template <class Scalar>
-void add_transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<Scalar> b,
-                            GemmC<Scalar> c) {
+void transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<Scalar> b,
+                        GemmC<Scalar> c, Start start = Start::accumulate) {
   constexpr Index panel = tile_columns<Scalar>;
   constexpr Index m_block = whole_registers<Scalar>(8 * tile_rows);
   constexpr Index k_block = 1024 / static_cast<Index>(sizeof(Scalar));
   alignas(64) Scalar copy[static_cast<std::size_t>(m_block * k_block)];  // 48 KB
   for (Index m = 0; m < M; m += m_block) {
     const Index rows = std::min(m_block, M - m);
-    for (Index k = 0; k < K; k += k_block) {
+    Start from = start;
+    Index k = 0;
+    do {  // at least once: K = 0 still sets C
       const Index depth = std::min(k_block, K - k);
       for (Index i = 0; i < depth; ++i) {
         copy_row(a.data + (k + i) * a.row_stride + m, rows, copy + i * m_block);
       }
       for (Index n = 0; n < N; n += panel) {
         const Index width = panel_width<Scalar>(N, n);
-        detail::gemm_panel<Scalar>(
-            rows, std::min(panel, N - n), depth, {copy, 1, m_block}, b.data + n * K + k * width,
-            width, {c.data + m * c.row_stride + n, c.row_stride}, Start::accumulate);
+        detail::gemm_panel<Scalar>(rows, std::min(panel, N - n), depth, {copy, 1, m_block},
+                                   b.data + n * K + k * width, width,
+                                   {c.data + m * c.row_stride + n, c.row_stride}, from);
       }
-    }
+      from = Start::accumulate;
+      k += depth;
+    } while (k < K);
   }
 }
 
-/// sum (N) += the rows of B (K × N), in order; and the same to `also`, where it is not null.
+/// sum (N) = start + the rows of B (K × N), in order; and the same to `also`, where it is not null.
+/// start: zero or accumulate.
 template <class Scalar>
-void add_rows(Index K, Index N, RowsB<Scalar> b, Scalar* sum, Scalar* also = nullptr) {
+void sum_rows(Index K, Index N, RowsB<Scalar> b, Start start, Scalar* sum, Scalar* also = nullptr) {
   using V = Vec<Scalar>;
   const auto add = [&]<int Vectors>(std::integral_constant<int, Vectors>, Index n, Index last) {
     const auto load = [&](const Scalar* from, int v) {
@@ -393,8 +398,8 @@ void add_rows(Index K, Index N, RowsB<Scalar> b, Scalar* sum, Scalar* also = nul
     }
     for (Scalar* to : {sum, also}) {
       for (int v = 0; v < Vectors && to != nullptr; ++v) {
-        (load(to + n, v) + total[v])
-            .store(to + n + v * V::width, v + 1 < Vectors ? Index(V::width) : last);
+        const V sums = start == Start::zero ? total[v] : load(to + n, v) + total[v];
+        sums.store(to + n + v * V::width, v + 1 < Vectors ? Index(V::width) : last);
       }
     }
   };

@@ -31,12 +31,14 @@ struct LayerGradients {
   Array input;  ///< by the input
   State state;  ///< by the initial state
   StackParameters<Scalar> parameters;
+  bool accumulate = true;  ///< backward adds to `parameters`, as PyTorch does; false: it overwrites
+                           ///< them, and there is no need for set_zero
 };
 
 namespace layers {
 
-/// Calls of one module. Results are overwritten, gradients by the parameters added to; `tape` is
-/// null for inference.
+/// Calls of one module. Results are overwritten, gradients by the parameters, too, or added to, as
+/// they say; `tape` is null for inference.
 template <math::Equations E, class Scalar>
 class Calls {
  public:
@@ -83,11 +85,11 @@ class Calls {
     const Index inner = batch_first_ ? s.steps : s.batch;
     checks().optional("d_output", d_output, {outer, inner, sizes_.features()});
     checks().state_gradients(d_state, s.batch);
-    prepare(gradients.parameters);
+    const kernels::Start start = prepare(gradients);
     gradients.input.resize(outer, inner, sizes_.input);
     resize_state(s.batch, gradients.state);
     passes(s).backward(tape, d_output.absent() ? d_output : time_major(d_output), d_state,
-                       time_major(gradients.input.view()), views(gradients.state),
+                       time_major(gradients.input.view()), views(gradients.state), start,
                        gradients.parameters.cells);
   }
 
@@ -119,11 +121,11 @@ class Calls {
             sizes_.features(), " features, got ", d_output.data.cols());
     }
     checks().state_gradients(d_state, s.batch);
-    prepare(gradients.parameters);
+    const kernels::Start start = prepare(gradients);
     resize_packed(s, sizes_.input, gradients.input);
     resize_state(s.batch, gradients.state);
     passes(s).backward(tape, packed_view(d_output.data), d_state, packed_view(gradients.input.data),
-                       views(gradients.state), gradients.parameters.cells);
+                       views(gradients.state), start, gradients.parameters.cells);
   }
 
   /// One sequence as a matrix of either storage order.
@@ -156,11 +158,11 @@ class Calls {
     const StateView d_state_view = matrix_state_view(d_state);
     checks().optional("d_output", d_output_view, {s.steps, 1, sizes_.features()});
     checks().state_gradients(d_state_view, 1);
-    prepare(gradients.parameters);
+    const kernels::Start start = prepare(gradients);
     resize_matrix(gradients.input, s.steps, sizes_.input);
     resize_matrix_state(gradients.state);
     passes(s).backward(tape, d_output_view, d_state_view, matrix_view(gradients.input),
-                       matrix_state_view(gradients.state), gradients.parameters.cells);
+                       matrix_state_view(gradients.state), start, gradients.parameters.cells);
   }
 
  private:
@@ -213,17 +215,20 @@ class Calls {
     invert_permutation(schedule.order, packed.unsorted_indices);
   }
 
-  // Gradients that are empty become zeros; others must have the parameters' shapes.
-  void prepare(StackParameters<Scalar>& gradients) const {
+  // Gradients that are empty get the parameters' shapes; others must have them. What backward
+  // starts from.
+  template <class G>
+  kernels::Start prepare(G& gradients) const {
     const StackParameters<Scalar>& parameters = network_.parameters;
-    if (gradients.cells.empty()) {
-      gradients = parameters;
-      set_zero(gradients);
+    const bool fresh = gradients.parameters.cells.empty();
+    if (fresh) {
+      gradients.parameters = parameters;
     }
-    check(gradients.cells.size() == parameters.cells.size(), E::name,
+    check(gradients.parameters.cells.size() == parameters.cells.size(), E::name,
           "::backward: expected gradients of ", parameters.cells.size(),
-          " layers and directions, got ", gradients.cells.size());
-    check_gradients(parameters, gradients);
+          " layers and directions, got ", gradients.parameters.cells.size());
+    check_gradients(parameters, gradients.parameters);
+    return fresh || !gradients.accumulate ? kernels::Start::zero : kernels::Start::accumulate;
   }
 
   const Network<E, Scalar>& network_;

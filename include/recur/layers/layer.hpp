@@ -114,26 +114,37 @@ class Layer {
 
   /// The whole layer backwards.
   /// x: as in forward. recorded: what forward left. d_output (T, B, D·output): gradients by the
-  /// layer's output. d_x (T, B, I): added to, or null. work.d_h, work.d_c: in: gradients by the
-  /// final state; out: by the initial one. gradients: one for each direction, added to.
+  /// layer's output, absent for zeros. d_x (T·B × I): overwritten in the rows that run. work.d_h,
+  /// work.d_c: in: gradients by the final state; out: by the initial one. gradients: one for each
+  /// direction, overwritten (Start::zero) or added to. With one direction d_x may be d_output: its
+  /// steps are read before they are written.
   void backward(const Scalar* x, Index x_row,
                 std::span<const DirectionBuffers<const Scalar>> recorded,
-                const Tensor3<Scalar>& d_output, Scalar* d_x, Workspace<Scalar>& work,
-                std::span<CellParameters<Scalar>* const> gradients) const {
+                Tensor3View<const Scalar> d_output, Scalar* d_x, Workspace<Scalar>& work,
+                kernels::Start start, std::span<CellParameters<Scalar>* const> gradients) const {
     const CellSizes& n = weights_[0].sizes();
     const Index width = weights_[0].slots();
     const Index chunk = chunk_steps<Scalar>(schedule_, width);
     reserve(work.slots, chunk, width);
     reserve(work.d_h_steps, n.projected() ? chunk : 0, n.output);
     work.d_unprojected.resize(directions_, n.projected() ? schedule_.batch : 0, n.hidden);
-    work.d_x_chunk.resize(directions_ > 1 && d_x != nullptr ? chunk : 0, schedule_.batch, n.input);
+    work.d_x_chunk.resize(directions_ > 1 ? chunk : 0, schedule_.batch, n.input);
+    if (directions_ > 1) {
+      std::fill_n(d_x, schedule_.steps * schedule_.batch * n.input, Scalar(0));
+    }
 
+    kernels::Start starts[2] = {start, start};
     for (Index last = schedule_.steps; last > 0; last -= std::min(chunk, last)) {
       const Index first = std::max<Index>(0, last - chunk);
       scan_backward(first, last, recorded, d_output, work);
       for (Index d = 0; d < directions_; ++d) {
-        products_backward(d, first, last, x, x_row, recorded, d_x, work,
+        products_backward(d, first, last, x, x_row, recorded, d_x, work, starts[d],
                           *gradients[static_cast<std::size_t>(d)]);
+      }
+    }
+    for (Index d = 0; d < directions_; ++d) {
+      if (starts[d] == kernels::Start::zero) {  // no step ran
+        set_zero(*gradients[static_cast<std::size_t>(d)]);
       }
     }
   }
@@ -176,7 +187,7 @@ class Layer {
   // Steps of the chunk, last step of each direction first: d_slots of the chunk into work.slots.
   void scan_backward(Index first, Index last,
                      std::span<const DirectionBuffers<const Scalar>> recorded,
-                     const Tensor3<Scalar>& d_output, Workspace<Scalar>& work) const {
+                     Tensor3View<const Scalar> d_output, Workspace<Scalar>& work) const {
     for_each_task([&](Index d, Index from, Index to) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& record = recorded[static_cast<std::size_t>(d)];
@@ -193,7 +204,9 @@ class Layer {
           continue;
         }
         RowMap<Scalar> dh(d_state.h, rows, n.output, Eigen::OuterStride<>(d_state.h_stride));
-        dh += d_output[t].block(from, d * n.output, rows, n.output);
+        if (!d_output.absent()) {
+          dh += d_output[t].block(from, d * n.output, rows, n.output);
+        }
         const Index row = t * schedule_.batch + from;           // in the whole layer
         const Index chunk_row = row - begin * schedule_.batch;  // in the chunk
         kernels::StateRows<const Scalar> next = record.state(t + 1, from);
@@ -213,10 +226,12 @@ class Layer {
     });
   }
 
-  // The products over all steps of the chunk.
+  // The products over all steps of the chunk. start: in: of the gradients; out: accumulate, if any
+  // step ran.
   void products_backward(Index d, Index first, Index last, const Scalar* x, Index x_row,
                          std::span<const DirectionBuffers<const Scalar>> recorded, Scalar* d_x,
-                         Workspace<Scalar>& work, CellParameters<Scalar>& gradients) const {
+                         Workspace<Scalar>& work, kernels::Start& start,
+                         CellParameters<Scalar>& gradients) const {
     const auto& w = weights_[static_cast<std::size_t>(d)];
     const auto& record = recorded[static_cast<std::size_t>(d)];
     const CellSizes& n = w.sizes();
@@ -226,23 +241,18 @@ class Layer {
       const Index chunk_row = row - chunk_begin * schedule_.batch;
       const kernels::SlotRows<const Scalar> d_slots{
           work.slots[static_cast<std::size_t>(d)].data() + chunk_row * w.slots(), w.slots()};
-      if (d_x != nullptr) {
-        kernels::parallel_ranges(threads_, rows, kernels::tile_rows, [&](Index from, Index to) {
-          Scalar* sum = d_x + (row + from) * n.input;
-          if (directions_ == 1) {
-            cells::input_gradient<E, Scalar>(w, to - from, d_slots.rows_from(from), sum, n.input,
-                                             kernels::Start::accumulate);
-            return;
-          }
-          // Which direction comes to a step first depends on the size of the chunks, and that on
-          // the batch. Two whole products add up to the same bits in either order.
-          Scalar* product = work.d_x_chunk.data() + (chunk_row + from) * n.input;
-          cells::input_gradient<E, Scalar>(w, to - from, d_slots.rows_from(from), product, n.input,
-                                           kernels::Start::zero);
+      kernels::parallel_ranges(threads_, rows, kernels::tile_rows, [&](Index from, Index to) {
+        Scalar* sum = d_x + (row + from) * n.input;
+        // Which of two directions comes to a step first depends on the size of the chunks, and that
+        // on the batch. Two whole products add up to the same bits in either order.
+        Scalar* product =
+            directions_ == 1 ? sum : work.d_x_chunk.data() + (chunk_row + from) * n.input;
+        cells::input_gradient<E, Scalar>(w, to - from, d_slots.rows_from(from), product, n.input);
+        if (product != sum) {
           const Index count = (to - from) * n.input;
           Eigen::Map<Vector<Scalar>>(sum, count) += Eigen::Map<Vector<Scalar>>(product, count);
-        });
-      }
+        }
+      });
       const auto prev = record.state(previous_slot(d, t), 0);
       cells::GradientRows<Scalar> r{rows,          d_slots, x + row * x_row, x_row, prev.h,
                                     prev.h_stride, nullptr, nullptr,         0};
@@ -251,7 +261,8 @@ class Layer {
         r.unprojected = record.unprojected + row * n.hidden;
         r.unprojected_stride = n.hidden;
       }
-      cells::add_parameter_gradients(w, r, threads_, work.packed, gradients);
+      cells::parameter_gradients(w, r, start, threads_, work.packed, gradients);
+      start = kernels::Start::accumulate;
     });
   }
 

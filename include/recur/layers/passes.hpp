@@ -63,8 +63,8 @@ class Passes {
     }
 
     const Scalar* in = x.data();
-    Index in_row = x.stride(1);
-    const bool rows_follow = T <= 1 || x.stride(0) == B * x.stride(1);
+    Index in_row = x.stride(B > 1 ? 1 : 0);
+    const bool rows_follow = T <= 1 || x.stride(0) == B * in_row;
     if (tape != nullptr || !rows_follow || !schedule_.full()) {
       Tensor3<Scalar>& copy = tape != nullptr ? tape->layers[0].input : work.input;
       copy.resize(T, B, x.size(2));
@@ -126,24 +126,31 @@ class Passes {
   }
 
   /// Gradients by the output (absent: zeros) and by the final state → by the input and by the
-  /// initial state (overwritten) and by the parameters (added to). Reads the tape's records, uses
-  /// its workspace.
+  /// initial state (overwritten) and by the parameters (overwritten with Start::zero, or added to).
+  /// Reads the tape's records, uses its workspace.
   void backward(Tape<Scalar>& tape, ConstView d_output, const StateView& d_final, View d_input,
-                const MutableState& d_initial, std::span<CellParameters<Scalar>> gradients) const {
+                const MutableState& d_initial, kernels::Start start,
+                std::span<CellParameters<Scalar>> gradients) const {
     Workspace<Scalar>& work = tape.workspace;
     const Index T = schedule_.steps;
     const Index B = schedule_.batch;
     const Index D = network_.directions;
     static const Tensor3<Scalar> nothing;
 
-    Tensor3<Scalar>* d_out = &work.d_output[0];
-    Tensor3<Scalar>* d_in = &work.d_output[1];
-    d_out->resize(T, B, D * output_);
-    if (d_output.absent()) {
-      d_out->set_zero();
-    } else {
-      take_running(d_output, *d_out);
+    // The caller's arrays are used as they are, where their rows are ours. Gradients by the inputs
+    // of layers 1 … L: by turns in two buffers, or, with one direction, in one.
+    const auto between = [&](Index k) -> Tensor3<Scalar>& {
+      return work.d_output[D == 1 ? 0 : k % 2];
+    };
+    ConstView d_out = d_output;
+    if (!d_out.absent() && !schedule_.full()) {
+      Tensor3<Scalar>& copy = between(network_.layers);
+      copy.resize(T, B, D * output_);
+      take_running(d_out, copy);
+      d_out = copy.view();
     }
+    const bool to_caller =
+        schedule_.full() && is_time_major(d_input) && d_input.data() != d_output.data();
 
     for (Index k = network_.layers - 1; k >= 0; --k) {
       const LayerTape<Scalar>& record = tape.layers[static_cast<std::size_t>(k)];
@@ -168,15 +175,19 @@ class Passes {
         }
       }
 
-      d_in->resize(T, B, width);
-      d_in->set_zero();
+      Tensor3<Scalar>& d_in_buffer = k == 0 ? work.d_x : between(k);
+      View d_in = d_input;
+      if (k > 0 || !to_caller) {
+        d_in_buffer.resize(T, B, width);
+        d_in = d_in_buffer.view();
+      }
       const PerDirection<Weights> weights = layer_weights(k);
       Layer<E, Scalar>(in_use(weights), schedule_)
-          .backward(in, width, in_use(recorded), *d_out, d_in->data(), work,
+          .backward(in, width, in_use(recorded), d_out, d_in.data(), work, start,
                     in_use(cell_gradients));
       if (record.dropout_mask.size() > 0) {
         for_running_rows([&](Index first, Index count) {
-          d_in->rows().middleRows(first, count).array() *=
+          d_in_buffer.rows().middleRows(first, count).array() *=
               record.dropout_mask.rows().middleRows(first, count).array();
         });
       }
@@ -185,9 +196,11 @@ class Passes {
           store_state(d_state_of(work, d, row), d_initial, k * D + d, schedule_.source(row));
         }
       }
-      std::swap(d_out, d_in);
+      if (k == 0 && !to_caller) {
+        give_running(d_in, d_input);
+      }
+      d_out = d_in;
     }
-    give_running(d_out->view(), d_input);
   }
 
  private:
@@ -234,6 +247,13 @@ class Passes {
   void for_running_rows(F&& f) const {
     schedule_.for_each_block(0, schedule_.steps,
                              [&](Index t, Index rows) { f(t * schedule_.batch, rows); });
+  }
+
+  // Row (t, b) stands at data + (t·B + b) · size(2).
+  bool is_time_major(ConstView view) const {
+    const Index B = schedule_.batch;
+    return (B <= 1 || view.stride(1) == view.size(2)) &&
+           (schedule_.steps <= 1 || view.stride(0) == B * view.size(2));
   }
 
   // Row `row` of step t in an array of the caller's.

@@ -228,8 +228,9 @@ class Recurrent {
     return gradients;
   }
 
-  /// The same into memory that is used again. gradients.parameters: added to (zero on first use,
-  /// when empty); .input and .state: overwritten. d_state may be gradients.state.
+  /// The same into memory that is used again. gradients.parameters: added to (overwritten when
+  /// empty, or with gradients.accumulate = false); .input and .state: overwritten. d_output may be
+  /// gradients.input, d_state gradients.state.
   void backward(Tape& tape, ConstView d_output, const StateView& d_state,
                 Gradients& gradients) const {
     run_backward(tape, d_output, d_state, gradients);

@@ -23,7 +23,9 @@ struct Workspace {
   std::vector<Tensor3<Scalar>> slots;        ///< D of (chunk, B, slots·H)
   std::vector<Tensor3<Scalar>> unprojected;  ///< D of (chunk, B, H)
 
-  Tensor3<Scalar> d_output[2];  ///< (T, B, D·output), layers by turns
+  Tensor3<Scalar> d_output[2];  ///< (T, B, D·output), by the outputs between layers; the second
+                                ///< only with two directions
+  Tensor3<Scalar> d_x;          ///< (T, B, I), where the caller's is not time-major
   Tensor3<Scalar> d_h;          ///< (D, B, output), by the state between two steps; rows padded
   Tensor3<Scalar> d_c;          ///< (D, B, H), the same
   std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (chunk, B, output), cells with a projection
