@@ -116,8 +116,8 @@ void expect_close(const Matrix& actual, const Matrix& expected, const char* what
 
 template <class E>
 void check(const CellSizes& sizes, Index batch) {
-  SCOPED_TRACE(std::string(E::name) + " of " + std::to_string(sizes.hidden) + " units, batch " +
-               std::to_string(batch));
+  SCOPED_TRACE(testing::Message() << E::name << " of " << sizes.hidden << " units, batch "
+                                  << batch);
   const Case<E> step(sizes, batch);
   const Result actual = step.by_kernels(1);
 

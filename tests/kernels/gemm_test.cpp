@@ -247,18 +247,38 @@ void check_transposed(Index M, Index N, Index K) {
   recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
                                              {from_zero.data(), N + gap}, Start::accumulate);
   ASSERT_TRUE(overwritten == from_zero);
+
+  // B of one register needs no packing; in long products the blocks of k add up in another order.
+  if (N <= recur::kernels::native_width<Scalar>) {
+    const auto narrow = [&](Start start, RowMatrix<Scalar> to) {
+      for (const auto& [first, last] : {std::pair(Index(0), split), std::pair(split, M)}) {
+        recur::kernels::narrow_transposed_product<Scalar>(
+            last - first, N, K, {a.data() + first, M + gap}, {b.data(), N},
+            {to.data() + first * (N + gap), N + gap}, start);
+      }
+      return to;
+    };
+    const auto difference = [&](const RowMatrix<Scalar>& got, const RowMatrix<Scalar>& wanted) {
+      return static_cast<double>((got - wanted).cwiseAbs().maxCoeff());
+    };
+    ASSERT_LT(difference(narrow(Start::accumulate, before), c), tolerance)
+        << M << ' ' << N << ' ' << K;
+    ASSERT_LT(difference(narrow(Start::zero, overwritten), from_zero), tolerance);
+  }
 }
 
 TEST(Gemm, TransposedProduct) {
   for (const Index M : {1, 5, 36, 37, 100}) {
-    for (const Index N : {1, 10, 64, 65}) {
+    for (const Index N : {1, 4, 10, 16, 64, 65}) {
       check_transposed<float>(M, N, 20);
       check_transposed<double>(M, N, 20);
     }
   }
   for (const Index K : {0, 1, 127, 128, 129, 255, 256, 257, 600}) {
     check_transposed<float>(40, 20, K);
+    check_transposed<float>(100, 13, K);
     check_transposed<double>(40, 20, K);
+    check_transposed<double>(100, 7, K);
   }
 }
 

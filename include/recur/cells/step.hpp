@@ -160,30 +160,49 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
   const auto d_slots = [&](Index first) {
     return kernels::RowsB<Scalar>{r.d_slots.data + first, r.d_slots.stride};
   };
+  // The right factor of a product over all rows: packed, unless one register holds its columns.
+  struct Factor {
+    kernels::RowsB<Scalar> rows;
+    Index columns;
+    kernels::PackedMatrix<Scalar>& packed;
+    bool narrow() const { return columns <= kernels::native_width<Scalar>; }
+  };
+  const auto factor = [&](kernels::RowsB<Scalar> rows, Index columns,
+                          kernels::PackedMatrix<Scalar>& scratch) {
+    const Factor right{rows, columns, scratch};
+    if (!right.narrow()) {
+      scratch.assign(r.rows, columns, rows);
+    }
+    return right;
+  };
   // Row m of dW = sum over rows of column m of `left` times a row of `right`.
-  const auto product = [&](kernels::RowsB<Scalar> left, Index count,
-                           const kernels::PackedMatrix<Scalar>& right, Index columns, Scalar* to) {
+  const auto product = [&](kernels::RowsB<Scalar> left, Index count, const Factor& right,
+                           Scalar* to) {
     kernels::parallel_ranges(threads, count, kernels::tile_rows, [&](Index first, Index last) {
-      kernels::transposed_product<Scalar>(last - first, columns, r.rows,
-                                          {left.data + first, left.row_stride}, right.operand(),
-                                          {to + first * columns, columns}, start);
+      const kernels::RowsB<Scalar> columns{left.data + first, left.row_stride};
+      const kernels::GemmC<Scalar> sum{to + first * right.columns, right.columns};
+      if (right.narrow()) {
+        kernels::narrow_transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
+                                                   right.rows, sum, start);
+      } else {
+        kernels::transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
+                                            right.packed.operand(), sum, start);
+      }
     });
   };
   const auto sums = [&](Index first_slot, Index count, Scalar* to, Scalar* also = nullptr) {
     kernels::sum_rows<Scalar>(r.rows, count, d_slots(first_slot), start, to, also);
   };
 
-  packed.x.assign(r.rows, n.input, {r.x, r.x_stride});
-  packed.h_prev.assign(r.rows, n.output, {r.h_prev, r.h_stride});
-  product(d_slots(0), gates, packed.x, n.input, gradients.weight_ih.data());
-  product(d_slots(0), w.shared(), packed.h_prev, n.output, gradients.weight_hh.data());
+  const Factor x = factor({r.x, r.x_stride}, n.input, packed.x);
+  const Factor h_prev = factor({r.h_prev, r.h_stride}, n.output, packed.h_prev);
+  product(d_slots(0), gates, x, gradients.weight_ih.data());
+  product(d_slots(0), w.shared(), h_prev, gradients.weight_hh.data());
+  Scalar* apart = gradients.weight_hh.data() + w.shared() * n.output;
   if constexpr (math::TwoProducts<E>) {  // the operand stands behind the gates, as forward left it
-    packed.h_prev.assign(r.rows, n.hidden, d_slots(gates));
-    product(d_slots(w.shared()), w.apart(), packed.h_prev, n.output,
-            gradients.weight_hh.data() + w.shared() * n.output);
+    product(d_slots(w.shared()), w.apart(), factor(d_slots(gates), n.hidden, packed.h_prev), apart);
   } else if constexpr (E::shared_gates < E::gates) {
-    product(d_slots(gates), w.apart(), packed.h_prev, n.output,
-            gradients.weight_hh.data() + w.shared() * n.output);
+    product(d_slots(gates), w.apart(), h_prev, apart);
   }
   if (n.bias) {
     constexpr int same = math::TwoProducts<E> ? E::gates : E::shared_gates;
@@ -194,8 +213,9 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
     }
   }
   if (n.projected()) {
-    packed.unprojected.assign(r.rows, n.hidden, {r.unprojected, r.unprojected_stride});
-    product({r.d_h, n.output}, n.output, packed.unprojected, n.hidden, gradients.weight_hr.data());
+    product({r.d_h, n.output}, n.output,
+            factor({r.unprojected, r.unprojected_stride}, n.hidden, packed.unprojected),
+            gradients.weight_hr.data());
   }
 }
 
