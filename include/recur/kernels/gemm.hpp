@@ -356,16 +356,16 @@ namespace detail {
 // into a few lines of the cache. With K = 0 there is one block of depth 0.
 template <class Scalar, class F>
 RECUR_ALWAYS_INLINE void for_each_copied_block(Index M, Index K, RowsB<Scalar> a, F&& f) {
-  constexpr Index m_block = transposed_block<Scalar>;
-  constexpr Index k_block = 1024 / static_cast<Index>(sizeof(Scalar));
-  alignas(64) Scalar copy[static_cast<std::size_t>(m_block * k_block)];  // 48 KB
-  for (Index m = 0; m < M; m += m_block) {
-    const Index rows = std::min(m_block, M - m);
+  constexpr Index width = transposed_block<Scalar>;
+  constexpr Index length = 1024 / static_cast<Index>(sizeof(Scalar));
+  alignas(64) Scalar copy[static_cast<std::size_t>(width * length)];  // 48 KB
+  for (Index m = 0; m < M; m += width) {
+    const Index rows = std::min(width, M - m);
     Index k = 0;
     do {
-      const Index depth = std::min(k_block, K - k);
+      const Index depth = std::min(length, K - k);
       for (Index i = 0; i < depth; ++i) {
-        copy_row(a.data + (k + i) * a.row_stride + m, rows, copy + i * m_block);
+        copy_row(a.data + (k + i) * a.row_stride + m, rows, copy + i * width);
       }
       f(m, rows, k, depth, copy);
       k += depth;
