@@ -44,8 +44,12 @@ inline void set_num_threads([[maybe_unused]] int count) {
 
 namespace kernels {
 
-/// Threads worth starting for `multiply_adds`: one below about 20 µs of work.
-inline int useful_threads(double multiply_adds) { return multiply_adds < 1e6 ? 1 : max_threads(); }
+/// Of `threads`, those worth waking for `multiply_adds` of work without a break: one below about
+/// 20 µs, in which a thread that has fallen asleep would not be there yet. (With 1e6 here, LSTM
+/// (28, 1, 28, 128) was a tenth slower with two threads than with one.)
+inline int useful_threads(double multiply_adds, int threads = max_threads()) {
+  return multiply_adds < 2.5e6 ? 1 : threads;
+}
 
 namespace detail {
 

@@ -63,10 +63,10 @@ class Layer {
   Layer(std::span<const Weights> weights, const Schedule& schedule)
       : weights_(weights), schedule_(schedule), directions_(static_cast<Index>(weights.size())) {
     const CellSizes& n = weights[0].sizes();
-    const double products =
-        static_cast<double>(n.gates * n.hidden) * static_cast<double>(n.input + n.output);
-    threads_ =
-        kernels::useful_threads(products * static_cast<double>(schedule.steps * schedule.batch));
+    constexpr Index equations = 100;  // those of a unit take as long as so many multiply-adds
+    threads_ = kernels::useful_threads(
+        static_cast<double>(n.hidden * (n.gates * (n.input + n.output) + equations)) *
+        static_cast<double>(schedule.steps * schedule.batch));
     // Too few sequences to share: the threads meet at every step, if there is enough in one.
     constexpr double worth_meeting = 1.5e5;  // multiply-adds: some 3 µs
     const double step = static_cast<double>(n.gates * n.hidden * n.output * schedule.batch);
@@ -85,7 +85,10 @@ class Layer {
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
       const auto [begin, end] = steps_of(d, first, count);
       schedule_.for_each_block(begin, end, [&, width = w.slots()](Index t, Index rows) {
-        kernels::parallel_ranges(threads_, rows, kernels::tile_rows, [&](Index from, Index to) {
+        const CellSizes& n = w.sizes();
+        const int threads = kernels::useful_threads(
+            static_cast<double>(n.gates * n.hidden * n.input * rows), threads_);
+        kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
           cells::input_sums(
               w, to - from, x + (t * schedule_.batch + from) * x_row, x_row,
               {buffer.slots + ((t - buffer.slots_first) * schedule_.batch + from) * width, width});
@@ -241,7 +244,9 @@ class Layer {
       const Index chunk_row = row - chunk_begin * schedule_.batch;
       const kernels::SlotRows<const Scalar> d_slots{
           work.slots[static_cast<std::size_t>(d)].data() + chunk_row * w.slots(), w.slots()};
-      kernels::parallel_ranges(threads_, rows, kernels::tile_rows, [&](Index from, Index to) {
+      const int threads = kernels::useful_threads(  // for all products
+          static_cast<double>(n.gates * n.hidden * (2 * n.input + n.output) * rows), threads_);
+      kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
         Scalar* sum = d_x + (row + from) * n.input;
         // Which of two directions comes to a step first depends on the size of the chunks, and that
         // on the batch. Two whole products add up to the same bits in either order.
@@ -261,7 +266,7 @@ class Layer {
         r.unprojected = record.unprojected + row * n.hidden;
         r.unprojected_stride = n.hidden;
       }
-      cells::parameter_gradients(w, r, start, threads_, work.packed, gradients);
+      cells::parameter_gradients(w, r, start, threads, work.packed, gradients);
       start = kernels::Start::accumulate;
     });
   }
