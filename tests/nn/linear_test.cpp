@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "recur/nn/linear.hpp"
 
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "recur/nn/loss.hpp"
@@ -219,6 +221,18 @@ TEST(Linear, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
   recur::test::expect_resizing_is_refused(
       recur::Linear<double>({.in_features = 3, .out_features = 4}, generator),
       [&](const auto& linear) { return linear.forward(x); });
+}
+
+TEST(Linear, FlushesDenormals) {
+  recur::Linear<float> linear({.in_features = 1, .out_features = 1, .bias = false});
+  linear.update_parameters([](auto& p) { p.weight.setConstant(0.5F); });
+  const recur::RowMatrix<float> x =
+      recur::RowMatrix<float>::Constant(1, 1, std::numeric_limits<float>::min());
+  const bool flushes = recur::set_flush_denormal(true);
+  EXPECT_EQ(linear.forward(x)(0, 0), flushes ? 0.0F : x(0, 0) / 2);
+  recur::set_flush_denormal(false);
+  EXPECT_EQ(linear.forward(x)(0, 0), x(0, 0) / 2);
+  recur::set_flush_denormal(true);
 }
 
 }  // namespace

@@ -101,6 +101,7 @@ class Cell {
       check_state(state.c, batch, 1);
     }
 
+    const kernels::FlushDenormals flush;
     assign_rows(x.derived(), tape.x);
     assign_or_zero(state.h, batch, tape.prev.h);
     tape.next.h.resize(batch, hidden_size());
@@ -161,6 +162,7 @@ class Cell {
     }
     check_gradients(parameters_, gradients.parameters);
 
+    const kernels::FlushDenormals flush;
     State d;
     assign_or_zero(d_next.h, batch, d.h);
     if constexpr (E::has_c) {

@@ -12,7 +12,7 @@
 
 #include <algorithm>  // std::max, std::min
 
-#include "recur/config.hpp"
+#include "recur/kernels/denormals.hpp"
 
 #if RECUR_HAS_OPENMP
 #include <atomic>
@@ -175,7 +175,8 @@ class Team {
 }  // namespace detail
 
 /// Calls f(first, last) on at most `threads` ranges that cover [0, count), sizes a multiple of
-/// `grain` except for the last. f must not throw.
+/// `grain` except for the last. Other threads flush denormals: so must the caller (FlushDenormals).
+/// f must not throw.
 template <class F>
 void parallel_ranges(int threads, Index count, Index grain, F&& f) {
   const Index blocks = (count + grain - 1) / grain;
@@ -185,6 +186,7 @@ void parallel_ranges(int threads, Index count, Index grain, F&& f) {
     return;
   }
   const auto range = [&](Index part) {
+    const FlushDenormals flush;
     f(std::min(count, blocks * part / parts * grain),
       std::min(count, blocks * (part + 1) / parts * grain));
   };

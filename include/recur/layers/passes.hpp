@@ -53,6 +53,7 @@ class Passes {
   /// tape: null for inference.
   void forward(ConstView x, const StateView& initial, View output, const MutableState& final,
                Workspace<Scalar>& work, Tape<Scalar>* tape) const {
+    const kernels::FlushDenormals flush;
     const Index T = schedule_.steps;
     const Index B = schedule_.batch;
     const Index D = network_.directions;
@@ -131,6 +132,7 @@ class Passes {
   void backward(Tape<Scalar>& tape, ConstView d_output, const StateView& d_final, View d_input,
                 const MutableState& d_initial, kernels::Start start,
                 std::span<CellParameters<Scalar>> gradients) const {
+    const kernels::FlushDenormals flush;
     Workspace<Scalar>& work = tape.workspace;
     const Index T = schedule_.steps;
     const Index B = schedule_.batch;

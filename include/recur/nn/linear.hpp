@@ -218,6 +218,7 @@ class Linear {
 
   // y (count × out) = x Wᵀ + b
   void multiply(Index count, Rows x, Scalar* y) const {
+    const kernels::FlushDenormals flush;
     const bool bias = parameters_.bias.size() > 0;
     kernels::parallel_ranges(
         useful_threads(count), count, kernels::tile_rows, [&](Index first, Index last) {
@@ -231,6 +232,7 @@ class Linear {
 
   // dx (count × in) = dy W
   void multiply_back(Index count, Rows dy, Scalar* dx) const {
+    const kernels::FlushDenormals flush;
     kernels::parallel_ranges(
         useful_threads(count), count, kernels::tile_rows, [&](Index first, Index last) {
           kernels::gemm<Scalar>(last - first, in_features(), out_features(),
@@ -242,6 +244,7 @@ class Linear {
 
   // dW (out × in) += dyᵀ x,  db += the sum of the rows of dy
   void add_gradients(Index count, Rows x, Rows dy, Parameters& gradients) const {
+    const kernels::FlushDenormals flush;
     kernels::parallel_ranges(
         useful_threads(count), out_features(), kernels::tile_rows, [&](Index first, Index last) {
           kernels::gemm<Scalar>(last - first, in_features(), count,
