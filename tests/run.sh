@@ -33,7 +33,7 @@ for argument in "$@"; do
 done
 
 need_packages g++ cmake libeigen3-dev nlohmann-json3-dev libgtest-dev libcli11-dev zlib1g-dev \
-  --optional ninja-build ccache
+  libprotobuf-dev --optional ninja-build ccache
 
 has_torch() {
   "$1" -c 'import numpy, torch' >/dev/null 2>&1

@@ -7,6 +7,9 @@
 #else
 #include <recur/recur.hpp>
 #endif
+#ifdef ONNX
+#include <recur/io/onnx_file.hpp>
+#endif
 
 #include <cstdio>
 
@@ -18,5 +21,13 @@ int main() {
               static_cast<int>(output.size(1)), static_cast<int>(output.size(2)));
   const bool right = output.size(0) == 5 && output.size(1) == 2 && output.size(2) == 4 &&
                      state.h.size(2) == 4 && state.c.size(2) == 4;
+#ifdef ONNX  // links protobuf
+  try {
+    recur::parse_onnx_file(std::vector<std::byte>(), "empty");
+    return 1;
+  } catch (const recur::Error& error) {
+    std::printf("%s\n", error.what());
+  }
+#endif
   return right ? 0 : 1;
 }
