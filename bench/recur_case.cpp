@@ -61,6 +61,7 @@ void run(const bench::Options& options) {
   typename Layer::Tape tape;
   typename Layer::Gradients gradients;
   gradients.accumulate = false;
+  tape.borrow_input = true;
   const auto pass = [&] {
     if (c.training) {
       layer.forward(x, state, out, tape);

@@ -3,9 +3,13 @@
 // What a tape shows to its reader.
 #include "recur/layers/tape.hpp"
 
+#include <vector>
+
 #include <gtest/gtest.h>
 
+#include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
+#include "recur/layers/rnn.hpp"
 
 #include "support/compare.hpp"
 #include "support/random.hpp"
@@ -98,6 +102,69 @@ TEST(Tape, ShowsTheDropoutMask) {
       }
     }
   }
+}
+
+// T steps of h, c and slots, and two states more; the input only where it is not borrowed.
+template <class Layer>
+void check_size(Index per_unit, Index states) {
+  const Index T = 50;
+  const Index B = 3;
+  const Index H = 5;
+  const Layer layer({.input_size = 4, .hidden_size = H, .num_layers = 2});
+  recur::Generator generator(3);
+  const auto x = recur::test::random_tensor<double>(generator, T, B, 4);
+  typename Layer::Tape tape;
+  const auto scalars = [&] {
+    Index sum = 0;
+    for (const auto& record : tape.layers) {
+      sum += record.input.size() + record.h.size() + record.c.size() + record.dropout_mask.size();
+      for (const auto& slots : record.slots) {
+        sum += slots.size();
+      }
+      for (const auto& unprojected : record.unprojected) {
+        sum += unprojected.size();
+      }
+    }
+    return sum;
+  };
+  const Index formula = 2 * (per_unit * T * B * H + 2 * states * B * H);
+  layer.forward(x, {}, tape);
+  EXPECT_EQ(scalars(), formula + T * B * 4);
+  tape.borrow_input = true;
+  layer.forward(x, {}, tape);
+  EXPECT_EQ(scalars(), formula);
+}
+
+TEST(Tape, IsAsLargeAsItSays) {
+  check_size<recur::LSTM<double>>(6, 2);
+  check_size<recur::GRU<double>>(5, 1);
+  check_size<recur::RNN<double>>(1, 1);
+}
+
+TEST(Tape, BorrowsTheInput) {
+  recur::Generator generator(4);
+  const LSTM lstm({.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true},
+                  generator);
+  const LSTM batch_first({.input_size = 3, .hidden_size = 5, .batch_first = true}, generator);
+  const auto check = [](const LSTM& layer, const auto& x, bool borrowed, const auto&... lengths) {
+    LSTM::Tape copied;
+    LSTM::Tape tape;
+    tape.borrow_input = true;
+    const auto expected = layer.forward(x, lengths..., {}, copied);
+    const auto out = layer.forward(x, lengths..., {}, tape);
+    EXPECT_EQ(tape.borrowed.absent(), !borrowed);
+    EXPECT_EQ(tape.layers[0].input.size() == 0, borrowed);
+    const auto d_expected = layer.backward(copied, expected.output, expected.state);
+    const auto gradients = layer.backward(tape, out.output, out.state);
+    recur::test::expect_same(gradients.input, d_expected.input, "d_input");
+    recur::test::expect_parameters_close(gradients.parameters, d_expected.parameters, 0);
+  };
+  const auto x = recur::test::random_tensor<double>(generator, 6, 4, 3);
+  check(lstm, x, true);
+  check(batch_first, x, false);
+  check(lstm, x, false, std::vector<Index>{6, 2, 5, 1});
+  const auto one = recur::test::random_tensor<double>(generator, 1, 7, 3);  // one sequence
+  check(batch_first, one, true);
 }
 
 }  // namespace

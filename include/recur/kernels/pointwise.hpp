@@ -179,9 +179,9 @@ RECUR_ALWAYS_INLINE void pointwise_forward(const E& equations, Index rows, Index
   }
 }
 
-/// One step backward. slots: what forward left. d_slots: overwritten with the gradients by the
-/// sums. d: in: gradients by next; out: gradients by prev, without the part that comes through
-/// W_hh.
+/// One step backward. slots: what forward left; not read where the equations do not. d_slots:
+/// overwritten with the gradients by the sums. d: in: gradients by next; out: gradients by prev,
+/// without the part that comes through W_hh.
 template <math::Equations E, class Scalar>
 RECUR_FLATTEN void pointwise_backward(const E& equations, Index rows, Index hidden,
                                       SlotRows<const Scalar> slots, StateRows<const Scalar> prev,
@@ -190,7 +190,10 @@ RECUR_FLATTEN void pointwise_backward(const E& equations, Index rows, Index hidd
   using V = Vec<Scalar>;
   for (Index b = 0; b < rows; ++b) {
     detail::for_each_register<V::width>(hidden, [&](Index unit, auto access) {
-      auto units = detail::load_slots<E, V>(slots.data + unit, hidden, access);
+      math::Slots<E, V> units;
+      if constexpr (math::backward_reads_slots<E>) {
+        units = detail::load_slots<E, V>(slots.data + unit, hidden, access);
+      }
       const auto before = detail::load_state<E, V>(prev, unit, access);
       const auto after = detail::load_state<E, V>(next, unit, access);
       auto gradient = detail::load_state<E, V>(StateRows<const Scalar>(d), unit, access);
@@ -198,7 +201,9 @@ RECUR_FLATTEN void pointwise_backward(const E& equations, Index rows, Index hidd
       detail::store_slots(units, d_slots.data + unit, hidden, access);
       detail::store_state<E>(gradient, d, unit, access);
     });
-    slots = slots.rows_from(1);
+    if constexpr (math::backward_reads_slots<E>) {
+      slots = slots.rows_from(1);
+    }
     prev = prev.rows_from(1);
     next = next.rows_from(1);
     d_slots = d_slots.rows_from(1);

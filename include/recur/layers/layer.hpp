@@ -77,7 +77,7 @@ class Layer {
 
   /// Steps [first, first + count) of the forward direction's order and, at the same time, of the
   /// reverse direction's. x: (T, B, I), row stride x_row. Overwrites h and c of those steps, and
-  /// the slots: with record = true by what backward needs.
+  /// the slots: with record = true by what backward needs, where it reads them.
   void forward(Index first, Index count, const Scalar* x, Index x_row, bool record,
                std::span<const DirectionBuffers<Scalar>> buffers) const {
     for (Index d = 0; d < directions_; ++d) {
@@ -105,8 +105,9 @@ class Layer {
         if (rows > 0) {
           const Index row = (t - buffer.slots_first) * schedule_.batch + from;
           cells::forward_step<E, Scalar>(
-              w, rows, {buffer.slots + row * w.slots(), w.slots()}, record,
-              buffer.state(previous_slot(d, t), from), buffer.state(t + 1, from),
+              w, rows, {buffer.slots + row * w.slots(), w.slots()},
+              record && math::backward_reads_slots<E>, buffer.state(previous_slot(d, t), from),
+              buffer.state(t + 1, from),
               {buffer.unprojected == nullptr ? nullptr : buffer.unprojected + row * hidden, hidden,
                nullptr, 0},
               step_threads_);
@@ -219,9 +220,12 @@ class Layer {
           RowMap<Scalar>(work.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output,
                          rows, n.output, Eigen::OuterStride<>(n.output)) = dh;
         }
+        kernels::SlotRows<const Scalar> slots;
+        if constexpr (math::backward_reads_slots<E>) {
+          slots = {record.slots + row * w.slots(), w.slots()};
+        }
         cells::backward_step<E, Scalar>(
-            w, rows, {record.slots + row * w.slots(), w.slots()},
-            record.state(previous_slot(d, t), from), next,
+            w, rows, slots, record.state(previous_slot(d, t), from), next,
             {d_slots + chunk_row * w.slots(), w.slots()}, d_state,
             n.projected() ? work.d_unprojected[d].data() + from * n.hidden : nullptr,
             step_threads_);

@@ -58,15 +58,24 @@ class Passes {
     const Index B = schedule_.batch;
     const Index D = network_.directions;
     const Index slots_width = math::slot_count<E> * hidden_;
-    const Index chunk = tape != nullptr ? T : chunk_steps<Scalar>(schedule_, slots_width);
+    const bool keep_slots = tape != nullptr && math::backward_reads_slots<E>;
+    const bool all_steps = keep_slots || (tape != nullptr && projected());
+    const Index chunk = all_steps ? T : chunk_steps<Scalar>(schedule_, slots_width);
     if (tape != nullptr) {
       tape->layers.resize(static_cast<std::size_t>(network_.layers));
     }
 
     const Scalar* in = x.data();
     Index in_row = x.stride(B > 1 ? 1 : 0);
-    const bool rows_follow = T <= 1 || x.stride(0) == B * in_row;
-    if (tape != nullptr || !rows_follow || !schedule_.full()) {
+    const bool as_it_is = schedule_.full() && (T <= 1 || x.stride(0) == B * in_row);
+    const bool borrow = tape != nullptr && tape->borrow_input && as_it_is;
+    if (tape != nullptr) {
+      tape->borrowed = borrow ? x : ConstView();
+    }
+    if (borrow) {
+      tape->layers[0].input.resize(0, B, x.size(2));
+    }
+    if (!as_it_is || (tape != nullptr && !borrow)) {
       Tensor3<Scalar>& copy = tape != nullptr ? tape->layers[0].input : work.input;
       copy.resize(T, B, x.size(2));
       take_running(x, copy);
@@ -89,19 +98,25 @@ class Passes {
       }
       Tensor3<Scalar>& h = record != nullptr ? record->h : work.h[k % 2];
       Tensor3<Scalar>& c = record != nullptr ? record->c : work.c;
-      auto& slots = record != nullptr ? record->slots : work.slots;
+      auto& slots = keep_slots ? record->slots : work.slots;
       auto& unprojected = record != nullptr ? record->unprojected : work.unprojected;
       h.resize(T + 2, B, D * output_);
       // In place, every row of c begins a register: what is loaded of one must not overlap what was
       // just stored of another, or it would wait for it.
       c.resize(E::has_c ? (record != nullptr ? T + 2 : 1) : 0, B,
                D * (record != nullptr ? hidden_ : kernels::whole_registers<Scalar>(hidden_)));
+      if (record != nullptr) {
+        record->slots.resize(static_cast<std::size_t>(D));
+      }
       slots.resize(static_cast<std::size_t>(D));
       unprojected.resize(static_cast<std::size_t>(D));
       PerDirection<DirectionBuffers<Scalar>> buffers;
       for (Index d = 0; d < D; ++d) {
         const auto at = static_cast<std::size_t>(d);
         slots[at].resize(chunk, B, slots_width);
+        if (record != nullptr && !keep_slots) {
+          record->slots[at].resize(0, B, slots_width);
+        }
         unprojected[at].resize(projected() ? chunk : 0, B, hidden_);
         buffers[at] = direction_buffers<Scalar>(d, h, c, slots[at], unprojected[at]);
         set_initial_state(buffers[at], k, d, initial);
@@ -111,7 +126,7 @@ class Passes {
       const Layer<E, Scalar> layer(in_use(weights), schedule_);
       for (Index first = 0; first < T; first += chunk) {
         const Index count = std::min(chunk, T - first);
-        if (record == nullptr) {
+        if (!all_steps) {
           buffers[0].slots_first = first;
           buffers[1].slots_first = T - first - count;
         }
@@ -158,8 +173,11 @@ class Passes {
       const LayerTape<Scalar>& record = tape.layers[static_cast<std::size_t>(k)];
       const Index width = network_.sizes(k).input;
       const Scalar* in = record.input.data();
-      if (record.input.size(2) ==
-          0) {  // neither the first layer nor behind dropout: the output below
+      Index in_row = width;
+      if (k == 0 && !tape.borrowed.absent()) {
+        in = tape.borrowed.data();
+        in_row = tape.borrowed.stride(B > 1 ? 1 : 0);
+      } else if (record.input.size(2) == 0) {  // not behind dropout: the output below
         in = tape.layers[static_cast<std::size_t>(k) - 1].h.data() + B * width;
       }
       PerDirection<DirectionBuffers<const Scalar>> recorded;
@@ -185,7 +203,7 @@ class Passes {
       }
       const PerDirection<Weights> weights = layer_weights(k);
       Layer<E, Scalar>(in_use(weights), schedule_)
-          .backward(in, width, in_use(recorded), d_out, d_in.data(), work, start,
+          .backward(in, in_row, in_use(recorded), d_out, d_in.data(), work, start,
                     in_use(cell_gradients));
       if (record.dropout_mask.size() > 0) {
         for_running_rows([&](Index first, Index count) {

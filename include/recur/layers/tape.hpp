@@ -39,25 +39,35 @@ struct Workspace {
 /// the state before step t is slot t (forward) or t + 2 (reverse), without exceptions.
 template <class Scalar>
 struct LayerTape {
-  Tensor3<Scalar> input;  ///< (T, B, in): first layer, and layers behind dropout; else empty
+  Tensor3<Scalar> input;  ///< (T, B, in): first layer, unless it was borrowed, and layers behind
+                          ///< dropout; else empty
   Tensor3<Scalar> h;      ///< (T+2, B, D·output)
   Tensor3<Scalar> c;      ///< (T+2, B, D·H), cells that have one
-  std::vector<Tensor3<Scalar>> slots;  ///< D of (T, B, slots·H): activated gates (math/cell.hpp)
+  std::vector<Tensor3<Scalar>> slots;  ///< D of (T, B, slots·H): activated gates (math/cell.hpp),
+                                       ///< or empty where backward does not read them (RNN)
   std::vector<Tensor3<Scalar>>
       unprojected;               ///< D of (T, B, H): h before the projection, where there is one
   Tensor3<Scalar> dropout_mask;  ///< (T, B, in): 0 or 1/(1-p), by which `input` was multiplied
 };
 
-/// Everything that backward needs of a forward pass, readable by the user. Memory in scalars:
-/// T·B·I for the input, and for each layer and direction T·B·(slots + 1)·H, H more with a cell
-/// state.
+/// Everything that backward needs of a forward pass, readable by the user. Memory in scalars: T·B·I
+/// for the input, unless it is borrowed, and for each layer and direction
+///
+///   LSTM 6·T·B·H   GRU 5·T·B·H   RNN T·B·H
+///
+/// (and two states more of h and c). A training step needs besides: with several layers T·B·D·H for
+/// the gradient between them (twice that with two directions), and a chunk of at most 512 KB or 256
+/// rows, whichever is more, of gradients by the slots.
 template <class Scalar>
 struct Tape {
   Schedule schedule;
   std::vector<LayerTape<Scalar>> layers;
-  bool training = true;  ///< false: dropout is left out, as in module.eval()
-  Generator generator;   ///< draws the dropout masks, one number for each element that counts;
-                         ///< assign a Generator(seed), or the caller's own, to choose them
+  bool borrow_input = false;  ///< true: a time-major input without lengths is not copied; it must
+                              ///< stay as it is until backward
+  Tensor3View<const Scalar> borrowed;  ///< that input; else absent
+  bool training = true;                ///< false: dropout is left out, as in module.eval()
+  Generator generator;  ///< draws the dropout masks, one number for each element that counts;
+                        ///< assign a Generator(seed), or the caller's own, to choose them
   Workspace<Scalar> workspace;  ///< scratch memory of forward and backward
 };
 

@@ -36,6 +36,16 @@ inline constexpr int slot_count = 2 * E::gates - E::shared_gates;
 template <class E, class V>
 using Slots = std::array<V, static_cast<std::size_t>(slot_count<E>)>;
 
+/// Whether backward needs what forward left in the slots.
+template <class E>
+inline constexpr bool backward_reads_slots = [] {
+  if constexpr (requires { E::backward_reads_slots; }) {
+    return E::backward_reads_slots;
+  } else {
+    return true;
+  }
+}();
+
 /// The requirements on a cell's equations. V is any scalar, or a vector register of units.
 ///
 /// forward:  slots in: sums; out: what backward needs (activated gates). prev in, next out.
@@ -43,7 +53,8 @@ using Slots = std::array<V, static_cast<std::size_t>(slot_count<E>)>;
 ///           d in: gradients by next.h and next.c; out: by prev.h and prev.c, leaving out the part
 ///           of prev.h that comes through W_hh.
 /// Optional: `static constexpr const char* slot_names[]`, by which Recurrent::observe finds what
-/// forward left in the slots.
+/// forward left in the slots; `static constexpr bool backward_reads_slots = false`, with which
+/// layers do not keep them.
 template <class E>
 concept Equations = requires(const E& equations, Slots<E, double>& slots,
                              UnitState<double>& state) {

@@ -21,6 +21,7 @@ struct RNN {
   static constexpr int gates = 1;
   static constexpr int shared_gates = 1;
   static constexpr bool has_c = false;
+  static constexpr bool backward_reads_slots = false;  // h' says it all
 
   Nonlinearity nonlinearity = Nonlinearity::tanh;
 
