@@ -75,7 +75,7 @@ void run(const Settings& s, const Mnist& data, const auto& options) {
     write_training_curve(s.out / "loss.svg", history.loss, history.accuracy,
                          "MNIST rows, preset " + s.preset + ", " + s.cell);
     write_losses(s.out / "losses.csv", history);
-    recur::save_state_dict(model, s.save, "", describe(s));
+    recur::save_state_dict(model, s.save, {.metadata = describe(s)});
     std::printf("wrote %s, %s and %s\n", (s.out / "loss.svg").c_str(),
                 (s.out / "losses.csv").c_str(), s.save.c_str());
     std::printf("training took %.1f s\n", history.seconds);

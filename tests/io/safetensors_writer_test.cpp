@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -41,11 +42,66 @@ TEST(SafetensorsWriter, RefusesWhatCannotBeRead) {
   const float one = 1;
   SafetensorsWriter writer;
   writer.add("a", {1}, &one);
-  EXPECT_ERROR(writer.add("a", {1}, &one), R"(tensor "a" was added before)");
-  EXPECT_ERROR(writer.add("__metadata__", {1}, &one), "must not be named __metadata__");
-  EXPECT_ERROR(writer.add("b", {-1}, &one), "must not be negative, got (-1,)");
+  EXPECT_ERROR(writer.add("a", {1}, &one), R"(SafetensorsWriter: "a": was added before)");
+  EXPECT_ERROR(writer.add("__metadata__", {1}, &one),
+               R"("__metadata__": a tensor must not have this name)");
+  EXPECT_ERROR(writer.add("b", {-1}, &one),
+               R"("b": expected sizes from 0 on, and bytes that can be counted, got (-1,))");
+  constexpr recur::Index huge = std::numeric_limits<recur::Index>::max();
+  EXPECT_ERROR(writer.add("b", {huge}, &one), "bytes that can be counted");
+  EXPECT_ERROR(writer.refer("a", {1}, &one), R"("a": was added before)");
+  EXPECT_ERROR(writer.add("b", {1}, &one, "I32"),
+               R"("b": expected dtype F64, F32, F16 or BF16, got "I32")");
+  const std::int32_t whole = 1;
+  EXPECT_ERROR(writer.add("b", {1}, &whole, "F32"), R"("b": expected dtype I32, got "F32")");
   writer.add("\xff", {1}, &one);
   EXPECT_ERROR(writer.bytes(), "the header cannot be written");
+}
+
+TEST(SafetensorsWriter, WholeNumbersAndTruthValues) {
+  const std::uint32_t numbers[] = {1, 0xFFFFFFFF};
+  const std::int64_t negative = -5;
+  const bool yes = true;
+  SafetensorsWriter writer;
+  writer.add("numbers", {2}, numbers);
+  writer.add("negative", {}, &negative, "I64");
+  writer.add("yes", {1}, &yes);
+  const auto file = recur::parse_safetensors(writer.bytes(), "numbers");
+  EXPECT_EQ(file.names(), (std::vector<std::string>{"negative", "numbers", "yes"}));
+  EXPECT_EQ(file.tensor("numbers").dtype, "U32");
+  EXPECT_EQ(file.tensor("yes").dtype, "BOOL");
+  EXPECT_EQ(file.tensor("yes").bytes[0], std::byte{1});
+  std::int64_t read = 0;
+  std::memcpy(&read, file.tensor("negative").bytes.data(), sizeof(read));
+  EXPECT_EQ(read, negative);
+}
+
+// More elements than are converted at a time.
+TEST(SafetensorsWriter, ConvertsLongTensors) {
+  std::vector<double> values;
+  for (int k = 0; k < 100003; ++k) {
+    values.push_back(0.5 * (k % 1000));
+  }
+  for (const char* dtype : {"F64", "F32", "F16"}) {
+    SafetensorsWriter writer;
+    writer.add("copied", {100003}, values.data(), dtype);
+    writer.refer("referred", {100003, 1}, values.data(), dtype);
+    const auto file = recur::parse_safetensors(writer.bytes(), "long");
+    EXPECT_EQ(file.tensor("copied").dtype, dtype);
+    EXPECT_EQ(file.values<double>("copied"), values);
+    EXPECT_EQ(file.values<double>("referred"), values);
+  }
+}
+
+TEST(SafetensorsWriter, RefersToWhatStandsInMemoryWhenItIsWritten) {
+  float value = 1;
+  SafetensorsWriter writer;
+  writer.add("copied", {1}, &value);
+  writer.refer("referred", {1}, &value);
+  value = 2;
+  const auto file = recur::parse_safetensors(writer.bytes(), "two");
+  EXPECT_EQ(file.vector<float>("copied")[0], 1.0F);
+  EXPECT_EQ(file.vector<float>("referred")[0], 2.0F);
 }
 
 TEST(SafetensorsWriter, SavesWhatBytesHolds) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "recur/io/state_dict.hpp"
 
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
@@ -15,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "recur/cells/gru_cell.hpp"
+#include "recur/cells/lstm_cell.hpp"
 #include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
 
@@ -142,7 +144,7 @@ TEST(StateDict, RoundTripOfACompositeWithPrefix) {
   const TemporaryFolder folder;
   const Model<float> saved(1);
   for (const char* prefix : {"net", "net."}) {
-    recur::save_state_dict(saved, folder / "model.safetensors", prefix);
+    recur::save_state_dict(saved, folder / "model.safetensors", {.prefix = prefix});
     const auto file = recur::load_safetensors(folder / "model.safetensors");
     EXPECT_EQ(file.names().front(), "net.encoder.weight_ih_l0");
     Model<float> loaded(2);
@@ -227,6 +229,148 @@ TEST(StateDict, EveryFaultAloneLeavesTheModelUntouched) {
   EXPECT_EQ(all_parameters(model), all_parameters(Model<float>(2)));
 }
 
+// ---- Types --------------------------------------------------------------------------------------
+
+TEST(StateDict, IsWrittenInTheTypeAskedFor) {
+  const TemporaryFolder folder;
+  const Model<float> saved(1);
+  const std::vector<Entry> entries = entries_of(saved);
+  for (const std::string dtype : {"F64", "F32", "F16", "BF16"}) {
+    recur::save_state_dict(saved, folder / "model.safetensors",
+                           {.dtype = dtype, .metadata = {{"made by", "hand"}}});
+    const auto file = recur::load_safetensors(folder / "model.safetensors");
+    EXPECT_EQ(file.metadata().at("made by"), "hand");
+    EXPECT_EQ(file.metadata().at("format"), "pt");
+    for (const Entry& entry : entries) {
+      ASSERT_EQ(file.tensor(entry.name).dtype, dtype) << entry.name;
+      ASSERT_EQ(file.tensor(entry.name).shape, entry.shape) << entry.name;
+      // Half a unit in the last place of 11 or 8 significant bits.
+      const float bound = dtype == "F16" ? 0x1p-11F : dtype == "BF16" ? 0x1p-8F : 0;
+      const std::vector<float> values = file.values<float>(entry.name);
+      for (std::size_t k = 0; k < values.size(); ++k) {
+        ASSERT_LE(std::abs(values[k] - entry.values[k]), bound * std::abs(entry.values[k]));
+      }
+    }
+    Model<double> loaded(2);
+    recur::load_state_dict(loaded, folder / "model.safetensors");
+  }
+  EXPECT_ERROR(recur::save_state_dict(saved, folder / "other.safetensors", {.dtype = "I32"}),
+               R"("encoder.weight_ih_l0": expected dtype F64, F32, F16 or BF16, got "I32")");
+  EXPECT_EQ(folder.count(), 1U);
+}
+
+// ---- Names --------------------------------------------------------------------------------------
+
+TEST(StateDict, SeveralModelsInOneFile) {
+  const TemporaryFolder folder;
+  const Model<float> first(1);
+  const Model<float> second(2);
+  SafetensorsWriter writer;
+  recur::add_state_dict(writer, first, {.prefix = "first"});
+  recur::add_state_dict(writer, second, {.dtype = "F64", .prefix = "second."});
+  writer.save(folder / "both.safetensors");
+
+  Model<float> loaded(3);
+  recur::load_state_dict(loaded, folder / "both.safetensors", "second");
+  EXPECT_EQ(all_parameters(loaded), all_parameters(second));
+  recur::load_state_dict(loaded, folder / "both.safetensors", "first.");
+  EXPECT_EQ(all_parameters(loaded), all_parameters(first));
+  EXPECT_ERROR(recur::load_state_dict(loaded, folder / "both.safetensors"), "Unexpected key(s)");
+  EXPECT_ERROR(recur::add_state_dict(writer, second, {.prefix = "first"}),
+               R"("first.encoder.weight_ih_l0": was added before)");
+}
+
+TEST(StateDict, RenamesFromTheModelToTheFile) {
+  const Model<float> saved(1);
+  std::vector<Entry> entries = entries_of(saved);
+  for (Entry& entry : entries) {  // encoder.weight_ih_l0 -> net.enc/weight_ih_l0
+    entry.name = "net." + entry.name.replace(3, entry.name.find('.') - 2, "/");
+  }
+  const auto rename = [](const std::string& name) {
+    return name.substr(0, 3) + "/" + name.substr(name.find('.') + 1);
+  };
+  Model<float> loaded(2);
+  const auto report =
+      recur::load_state_dict(loaded, file_of(entries), {.prefix = "net", .rename = rename});
+  EXPECT_EQ(all_parameters(loaded), all_parameters(saved));
+  EXPECT_TRUE(report.missing_keys.empty());
+  EXPECT_TRUE(report.unexpected_keys.empty());
+  EXPECT_ERROR(recur::load_state_dict(loaded, file_of(entries), {.rename = rename}),
+               R"(Missing key(s) in state_dict:
+    "enc/weight_ih_l0" (16, 3))");
+}
+
+// Two parameters that take the same tensor, as shared ones in PyTorch.
+TEST(StateDict, RenameMayNameATensorTwice) {
+  recur::LSTMCell<float> cell({.input_size = 2, .hidden_size = 3});
+  std::vector<Entry> entries =
+      entries_of(recur::LSTMCell<float>({.input_size = 2, .hidden_size = 3}));
+  entries.pop_back();  // bias_hh
+  recur::load_state_dict(cell, file_of(entries), {.rename = [](const std::string& name) {
+                           return name == "bias_hh" ? "bias_ih" : name;
+                         }});
+  EXPECT_EQ(cell.parameters().bias_hh, cell.parameters().bias_ih);
+}
+
+// ---- Not strict ---------------------------------------------------------------------------------
+
+TEST(StateDict, PartialLoadingReportsWhatItPassedOver) {
+  Model<float> model(1);
+  const std::vector<Entry> before = entries_of(model);
+  std::vector<Entry> entries = entries_of(Model<float>(2));
+  for (Entry& entry : entries) {
+    entry.name = "net." + entry.name;
+  }
+  const Entry gone = entries[1];  // net.encoder.weight_hh_l0
+  entries.erase(entries.begin() + 1);
+  entries.push_back({"net.more", {1}, {5}});
+  entries.push_back({"other", {1}, {5}});  // not below the prefix
+  const auto file = file_of(entries);
+
+  EXPECT_ERROR(recur::load_state_dict(model, file, "net"), "Missing key(s)");
+  const auto report = recur::load_state_dict(model, file, {.prefix = "net", .strict = false});
+  EXPECT_EQ(report.missing_keys, std::vector<std::string>{"encoder.weight_hh_l0"});
+  EXPECT_EQ(report.unexpected_keys, std::vector<std::string>{"net.more"});
+  const std::vector<Entry> after = entries_of(model);
+  for (std::size_t k = 0; k < after.size(); ++k) {
+    EXPECT_EQ(after[k].values,
+              k == 1 ? before[k].values : file.values<float>("net." + after[k].name))
+        << after[k].name;
+  }
+}
+
+// torch: RuntimeError on size mismatch also with strict=False.
+TEST(StateDict, WrongShapesAreErrorsAlsoWhereNotStrict) {
+  Model<float> model(1);
+  const std::vector<double> before = all_parameters(model);
+  std::vector<Entry> entries = entries_of(Model<float>(2));
+  entries.erase(entries.begin());
+  entries.push_back({"more", {1}, {5}});
+  entries[2].shape.push_back(1);
+  const std::string text = recur::test::error_of(
+      [&] { recur::load_state_dict(model, file_of(entries), {.strict = false}); });
+  EXPECT_EQ(text, "Error(s) in loading state_dict from test.safetensors:\n  size mismatch for \"" +
+                      entries[2].name + "\": expected (16,), got (16, 1)");
+  EXPECT_ERROR(
+      recur::load_state_dict(model, with_dtype(entries_of(model), "encoder.bias_ih_l0", "I32"),
+                             {.strict = false}),
+      "type mismatch");
+  EXPECT_EQ(all_parameters(model), before);
+}
+
+TEST(StateDict, NothingInTheFileIsAllMissing) {
+  Model<float> model(1);
+  const std::vector<double> before = all_parameters(model);
+  const auto report = recur::load_state_dict(model, file_of({}), {.strict = false});
+  EXPECT_EQ(report.missing_keys.size(), entries_of(model).size());
+  const auto named = recur::load_state_dict(
+      model, file_of(entries_of(model)),
+      {.rename = [](const std::string&) { return std::string(); }, .strict = false});
+  EXPECT_EQ(named.missing_keys, report.missing_keys);
+  EXPECT_EQ(named.unexpected_keys.size(), report.missing_keys.size());
+  EXPECT_EQ(all_parameters(model), before);
+}
+
 TEST(StateDict, MissingFile) {
   Model<float> model(1);
   EXPECT_ERROR(recur::load_state_dict(model, "/nowhere/model.safetensors"),
@@ -264,6 +408,8 @@ TEST(StateDict, SavedFileLoadsInPyTorch) {
   const auto decoded = model.decoder.forward(encoded.output);
 
   recur::save_state_dict(model, folder / "model.safetensors");
+  recur::save_state_dict(model, folder / "half.safetensors", {.dtype = "F16"});
+  recur::save_state_dict(model, folder / "bfloat.safetensors", {.dtype = "BF16"});
   SafetensorsWriter io;
   const auto add = [&](const std::string& name, const recur::Tensor3<float>& tensor) {
     io.add(name, {tensor.size(0), tensor.size(1), tensor.size(2)}, tensor.data());
@@ -278,10 +424,11 @@ TEST(StateDict, SavedFileLoadsInPyTorch) {
   constexpr int not_installed = 77;
   for (const char* python : {"python3", "/usr/bin/python3"}) {
     const auto log = folder / "log";
-    const std::string command = std::string(python) + " -B '" + golden_path("check_roundtrip.py") +
-                                "' '" + (folder / "model.safetensors").string() + "' '" +
-                                (folder / "model_io.safetensors").string() + "' > '" +
-                                log.string() + "' 2>&1";
+    std::string command = std::string(python) + " -B '" + golden_path("check_roundtrip.py") + "'";
+    for (const char* file : {"model", "model_io", "half", "bfloat"}) {
+      command += " '" + (folder / (std::string(file) + ".safetensors")).string() + "'";
+    }
+    command += " > '" + log.string() + "' 2>&1";
     const int status = std::system(command.c_str());
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     if (code == not_installed || code == 127) {  // 127: no such program
