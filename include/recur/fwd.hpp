@@ -13,6 +13,7 @@ class TensorFile;
 class SafetensorsWriter;
 struct StoredTensor;
 class Generator;
+class MersenneTwister;
 
 template <class Scalar>
 class Tensor3;

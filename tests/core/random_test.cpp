@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -114,14 +113,20 @@ TEST(Generator, PermutationsHoldEveryIndexOnce) {
   }
 }
 
-TEST(Generator, StateGoesThroughAStream) {
+TEST(Generator, GoesOnFromAState) {
   Generator generator(3);
   generator.next64();
-  std::stringstream stream;
-  stream << generator.engine();
   Generator other(4);
-  stream >> other.engine();
-  EXPECT_EQ(other.next32(), generator.next32());
+  other.normal();  // has one waiting
+  other.set_state(generator.state());
+  EXPECT_TRUE(other.state() == generator.state());
+  EXPECT_EQ(other.normal(), generator.normal());
+  EXPECT_TRUE(generator.state().has_waiting);
+  Generator third(5);
+  third.set_state(generator.state());
+  const double waiting = generator.normal();
+  EXPECT_EQ(third.normal(), waiting);
+  EXPECT_EQ(third.normal(), generator.normal());
 }
 
 TEST(Generator, DefaultIsSeededAnewAndOneForEachThread) {

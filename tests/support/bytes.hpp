@@ -4,7 +4,6 @@
 // zero's sign.
 #pragma once
 
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -26,9 +25,9 @@ void append_bytes(std::string& bytes, const T& value) {
   if constexpr (std::is_arithmetic_v<T>) {
     append(&value, 1);
   } else if constexpr (std::is_same_v<T, Generator>) {
-    std::ostringstream state;
-    state << value.engine();
-    bytes += state.str();
+    const Generator::State state = value.state();
+    append(state.engine.x.data(), static_cast<Index>(state.engine.x.size()));
+    append_all(state.engine.given, state.has_waiting, state.waiting);
   } else if constexpr (requires { value.row(0, 0); }) {  // a view
     append_all(value.size(0), value.size(1), value.size(2));
     for (Index i = 0; i < value.size(0); ++i) {

@@ -7,12 +7,12 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
-#include <random>
 #include <type_traits>
 #include <utility>  // std::swap
 #include <vector>
 
 #include "recur/config.hpp"
+#include "recur/core/mersenne_twister.hpp"
 
 namespace recur {
 
@@ -28,7 +28,7 @@ class Generator {
   explicit Generator(std::uint64_t seed = default_seed)
       : engine_(static_cast<std::uint32_t>(seed)) {}
 
-  std::uint32_t next32() { return static_cast<std::uint32_t>(engine_()); }
+  std::uint32_t next32() { return engine_(); }
   std::uint64_t next64() {
     const std::uint64_t high = next32();
     return high << 32 | next32();
@@ -103,9 +103,22 @@ class Generator {
     return order;
   }
 
-  /// The whole state, so that it can be written to a stream and read back (operator<< and >>).
-  std::mt19937& engine() { return engine_; }
-  const std::mt19937& engine() const { return engine_; }
+  /// Everything that decides what comes: to be kept, and set when one goes on from there.
+  struct State {
+    MersenneTwister::State engine;
+    bool has_waiting;
+    double waiting;  ///< the next normal(), where has_waiting
+    bool operator==(const State&) const = default;
+  };
+  State state() const { return {engine_.state(), has_waiting_, has_waiting_ ? waiting_ : 0}; }
+  void set_state(const State& state) {
+    engine_.set_state(state.engine);
+    has_waiting_ = state.has_waiting;
+    waiting_ = state.waiting;
+  }
+
+  MersenneTwister& engine() { return engine_; }
+  const MersenneTwister& engine() const { return engine_; }
 
  private:
   template <class Scalar>
@@ -126,7 +139,7 @@ class Generator {
     }
   }
 
-  std::mt19937 engine_;
+  MersenneTwister engine_;
   double waiting_ = 0;  // of normal()
   bool has_waiting_ = false;
 };

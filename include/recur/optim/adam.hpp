@@ -21,6 +21,16 @@ struct AdamOptions {
   double weight_decay = 0;
   bool amsgrad = false;
   bool decoupled_weight_decay = false;  ///< true: as AdamW does
+
+  /// f(name, option) for each, by its name in torch's param_groups.
+  static void visit(auto&& f, auto& options) {
+    f("lr", options.lr);
+    f("betas", options.betas);
+    f("eps", options.eps);
+    f("weight_decay", options.weight_decay);
+    f("amsgrad", options.amsgrad);
+    f("decoupled_weight_decay", options.decoupled_weight_decay);
+  }
 };
 
 /// Arguments of torch.optim.AdamW.
@@ -57,6 +67,19 @@ class Adam {
   const Options& options() const { return options_; }
   /// May be changed between steps; wrong values are an Error at the next step.
   Options& options() { return options_; }
+  /// Error where an option is out of its range.
+  void check_options() const {
+    check(options_.lr >= 0, "Adam: Invalid learning rate: ", options_.lr);
+    check(options_.eps >= 0, "Adam: Invalid epsilon value: ", options_.eps);
+    for (std::size_t k = 0; k < 2; ++k) {
+      check(options_.betas[k] >= 0 && options_.betas[k] < 1,
+            "Adam: Invalid beta parameter at index ", k, ": ", options_.betas[k]);
+    }
+    check(options_.weight_decay >= 0, "Adam: Invalid weight_decay value: ", options_.weight_decay);
+  }
+
+  /// Its name in torch.optim.
+  const char* name() const { return options_.decoupled_weight_decay ? "AdamW" : "Adam"; }
 
   /// One step. gradients: one GradientsOf<Model>, or those of each member, in the order of
   /// members(). Errors (wrong options, shapes, another model) come before anything is written.
@@ -123,6 +146,12 @@ class Adam {
     moments_.bind("Adam", options_.amsgrad ? 3 : 2, model, zero_gradients(model));
   }
 
+  /// Forgets all steps made.
+  void reset() {
+    moments_.clear();
+    step_count_ = 0;
+  }
+
  private:
   static constexpr std::array<std::string_view, 3> names = {"exp_avg", "exp_avg_sq",
                                                             "max_exp_avg_sq"};
@@ -153,16 +182,6 @@ class Adam {
       }
     }
   };
-
-  void check_options() const {
-    check(options_.lr >= 0, "Adam: Invalid learning rate: ", options_.lr);
-    check(options_.eps >= 0, "Adam: Invalid epsilon value: ", options_.eps);
-    for (std::size_t k = 0; k < 2; ++k) {
-      check(options_.betas[k] >= 0 && options_.betas[k] < 1,
-            "Adam: Invalid beta parameter at index ", k, ": ", options_.betas[k]);
-    }
-    check(options_.weight_decay >= 0, "Adam: Invalid weight_decay value: ", options_.weight_decay);
-  }
 
   Options options_;
   Index step_count_ = 0;

@@ -16,6 +16,15 @@ struct SGDOptions {
   double dampening = 0;
   double weight_decay = 0;  ///< L2 penalty
   bool nesterov = false;
+
+  /// f(name, option) for each, by its name in torch's param_groups.
+  static void visit(auto&& f, auto& options) {
+    f("lr", options.lr);
+    f("momentum", options.momentum);
+    f("dampening", options.dampening);
+    f("weight_decay", options.weight_decay);
+    f("nesterov", options.nesterov);
+  }
 };
 
 /// For every parameter p with gradient g and momentum buffer b, all element by element:
@@ -42,6 +51,17 @@ class SGD {
   const Options& options() const { return options_; }
   /// May be changed between steps; wrong values are an Error at the next step.
   Options& options() { return options_; }
+  /// Error where an option is out of its range.
+  void check_options() const {
+    check(options_.lr >= 0, "SGD: Invalid learning rate: ", options_.lr);
+    check(options_.momentum >= 0, "SGD: Invalid momentum value: ", options_.momentum);
+    check(options_.weight_decay >= 0, "SGD: Invalid weight_decay value: ", options_.weight_decay);
+    check(!options_.nesterov || (options_.momentum > 0 && options_.dampening == 0),
+          "SGD: Nesterov momentum requires a momentum and zero dampening");
+  }
+
+  /// Its name in torch.optim.
+  static const char* name() { return "SGD"; }
 
   /// One step. gradients: one GradientsOf<Model>, or those of each member, in the order of
   /// members(). Errors (wrong options, shapes, another model) come before anything is written.
@@ -96,15 +116,10 @@ class SGD {
     momentum_.bind("SGD", 1, model, zero_gradients(model));
   }
 
- private:
-  void check_options() const {
-    check(options_.lr >= 0, "SGD: Invalid learning rate: ", options_.lr);
-    check(options_.momentum >= 0, "SGD: Invalid momentum value: ", options_.momentum);
-    check(options_.weight_decay >= 0, "SGD: Invalid weight_decay value: ", options_.weight_decay);
-    check(!options_.nesterov || (options_.momentum > 0 && options_.dampening == 0),
-          "SGD: Nesterov momentum requires a momentum and zero dampening");
-  }
+  /// Forgets all steps made.
+  void reset() { momentum_.clear(); }
 
+ private:
   // f(parameter, gradient with weight decay), as arrays of one dimension.
   template <class Model, class F, class... Gradients>
   static void update(Model& model, Scalar decay, F&& f, const Gradients&... gradients) {

@@ -41,6 +41,7 @@ class OptimizerState {
   using Arrays = std::array<Array, Count>;
 
   bool empty() const { return entries_.empty(); }
+  void clear() { entries_.clear(); }
 
   /// Makes one entry for each parameter, at the first call; later ones check that the parameters
   /// are of the same number and shapes. The first `used` arrays are zero where they were not there.
