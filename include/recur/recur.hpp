@@ -22,8 +22,10 @@
 #include "recur/version.hpp"
 
 #if __has_include(<nlohmann/json.hpp>)
+#include "recur/io/checkpoint.hpp"
 #include "recur/io/keras.hpp"
 #include "recur/io/onnx.hpp"
 #include "recur/io/safetensors.hpp"
+#include "recur/io/self_test.hpp"
 #include "recur/io/state_dict.hpp"
 #endif
