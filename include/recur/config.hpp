@@ -16,6 +16,9 @@
 #define RECUR_HAS_OPENMP 0
 #endif
 
+// Set from outside: RECUR_HAS_ZLIB, where zlib is there and linked (recur::io does it), so that
+// compressed files can be read.
+
 // For the few functions whose speed hangs on their being inlined into a register-blocked loop.
 #if defined(__GNUC__) || defined(__clang__)
 #define RECUR_ALWAYS_INLINE inline __attribute__((always_inline))

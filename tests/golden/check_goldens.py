@@ -92,7 +92,8 @@ def main():
         before = set(folder.iterdir())
         for script in sorted(FOLDER.glob("export*.py")):
             subprocess.run([sys.executable, "-B", str(folder / script.name)], check=True)
-        written = sorted(set(folder.iterdir()) - before)
+        # files/ is for the readers: check_files.py lets them read new ones.
+        written = sorted(path for path in set(folder.iterdir()) - before if path.is_file())
         for path in written:
             committed = FOLDER / path.name
             if not committed.exists():

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+#
+# Included by a consumer of recur::io, which must carry zlib where there is one, and only there.
+get_target_property(definitions recur::io INTERFACE_COMPILE_DEFINITIONS)
+get_target_property(libraries recur::io INTERFACE_LINK_LIBRARIES)
+find_package(ZLIB QUIET)
+if(TARGET ZLIB::ZLIB)
+  set(expected TRUE)
+else()
+  set(expected FALSE)
+endif()
+foreach(part RECUR_HAS_ZLIB ZLIB::ZLIB)
+  set(found FALSE)
+  if(part IN_LIST definitions OR part IN_LIST libraries)
+    set(found TRUE)
+  endif()
+  if(NOT found STREQUAL expected)
+    message(FATAL_ERROR "recur::io: ${part}: expected ${expected}, got ${found}")
+  endif()
+endforeach()
