@@ -24,6 +24,8 @@
 #if __has_include(<nlohmann/json.hpp>)
 #include "recur/io/checkpoint.hpp"
 #include "recur/io/keras.hpp"
+#include "recur/io/load_tensors.hpp"
+#include "recur/io/npy_writer.hpp"
 #include "recur/io/onnx.hpp"
 #include "recur/io/safetensors.hpp"
 #include "recur/io/self_test.hpp"

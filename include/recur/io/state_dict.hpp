@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "recur/core/parameters.hpp"
-#include "recur/io/safetensors.hpp"
+#include "recur/io/load_tensors.hpp"
 #include "recur/io/safetensors_writer.hpp"
 
 namespace recur {
@@ -205,6 +205,10 @@ void save_state_dict(const Model& model, const std::filesystem::path& path,
 ///         {.rename = [](const std::string& name) { return "encoder.rnn." + name; },
 ///          .strict = false});
 ///
+/// The file may be one of safetensors, torch.save or numpy.savez: see load_tensors(). Of a
+/// checkpoint of torch.save, take a part: load_state_dict(lstm, load_torch("checkpoint.pt",
+/// "model")), or give its name as prefix.
+///
 /// Strict (the default): names and shapes must be the model's, one for one; with a prefix, only the
 /// names below it count. Not strict: what is missing stays as it was and what is unexpected is left
 /// alone; both are reported. (What self_test.hpp adds to a file, `self_test.…`, is no parameter and
@@ -219,7 +223,7 @@ LoadReport load_state_dict(Model& model, const TensorFile& file, const LoadOptio
 template <class Model>
 LoadReport load_state_dict(Model& model, const std::filesystem::path& path,
                            const LoadOptions& options = {}) {
-  return load_state_dict(model, load_safetensors(path), options);
+  return load_state_dict(model, load_tensors(path), options);
 }
 
 /// The same, strict, of the names below a prefix (`lstm` or `lstm.`). File: a path or a TensorFile.
