@@ -22,6 +22,7 @@ _package_header() {
 _package_name() {
   case $1 in
     g++) echo "a C++20 compiler, g++ 12 or clang 14 or newer (https://gcc.gnu.org)" ;;
+    clang) echo "clang 14 or newer, with libFuzzer (https://clang.llvm.org)" ;;
     cmake) echo "CMake 3.21 or newer (https://cmake.org/download)" ;;
     ninja-build) echo "Ninja (https://ninja-build.org)" ;;
     libeigen3-dev) echo "Eigen 3.4 or newer (https://eigen.tuxfamily.org)" ;;
@@ -37,6 +38,7 @@ _package_name() {
 _has_package() {
   case $1 in # programs may come from anywhere
     g++) command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null; return ;;
+    clang) command -v clang++ >/dev/null; return ;;
     cmake | ccache | curl) command -v "$1" >/dev/null; return ;;
     ninja-build) command -v ninja >/dev/null; return ;;
   esac
