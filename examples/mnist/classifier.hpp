@@ -101,6 +101,8 @@ struct Classifier {
 
     recur::set_zero(step.d_head.parameters);
     step.d_layer.accumulate = false;
+    step.d_layer.input_requires_grad = false;
+    step.tape.borrow_input = true;
     head.backward(step.features, loss.d_input, step.d_head);
     const Index directions = layer.directions();
     step.d_state.h.resize(layer.num_layers() * directions, images.size(0), layer.hidden_size());

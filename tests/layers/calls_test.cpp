@@ -214,6 +214,39 @@ TEST(Calls, GradientsAreOverwrittenWhereTheySaySo) {
   }
 }
 
+TEST(Calls, GradientByTheInputMayBeLeftOut) {
+  recur::Generator generator(8);
+  for (const bool bidirectional : {false, true}) {
+    const LSTM lstm({.input_size = 3,
+                     .hidden_size = 5,
+                     .num_layers = 2,
+                     .batch_first = bidirectional,
+                     .bidirectional = bidirectional},
+                    generator);
+    LSTM::Tape tape;
+    // forward, and backward with and without the gradient by the input
+    const auto check = [&](const auto& x, auto gradients, const auto& nothing,
+                           const auto&... lengths) {
+      const auto out = lstm.forward(x, lengths..., {}, tape);
+      lstm.backward(tape, out.output, out.state, gradients);
+      auto without = gradients;
+      without.input = nothing;
+      without.accumulate = false;
+      without.input_requires_grad = false;
+      lstm.backward(tape, out.output, out.state, without);
+      expect_parameters_close(without.parameters, gradients.parameters, 0);
+      return without.input;
+    };
+    const auto x = random_tensor<double>(generator, 4, 4, 3);
+    EXPECT_EQ(check(x, LSTM::Gradients(), Tensor3<double>(1, 2, 3)).shape(), "(1, 2, 3)");
+    EXPECT_EQ(check(x, LSTM::Gradients(), Tensor3<double>(1, 2, 3), Indices{4, 1, 2, 3}).shape(),
+              "(1, 2, 3)");
+    const auto packed =
+        recur::pack_padded_sequence(x, Indices{4, 1, 2, 3}, {.enforce_sorted = false});
+    EXPECT_TRUE(check(packed, LSTM::PackedGradients(), PackedSequence<double>()).data.size() == 0);
+  }
+}
+
 // backward reads the caller's d_output and writes the caller's d_input without a copy between; they
 // may be the same memory.
 TEST(Calls, GradientByTheInputMayReplaceThatByTheOutput) {

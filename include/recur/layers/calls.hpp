@@ -33,6 +33,7 @@ struct LayerGradients {
   StackParameters<Scalar> parameters;
   bool accumulate = true;  ///< backward adds to `parameters`, as PyTorch does; false: it overwrites
                            ///< them, and there is no need for set_zero
+  bool input_requires_grad = true;  ///< false: backward leaves `input` alone, which is faster
 };
 
 namespace layers {
@@ -43,6 +44,7 @@ template <math::Equations E, class Scalar>
 class Calls {
  public:
   using ConstView = Tensor3View<const Scalar>;
+  using View = Tensor3View<Scalar>;
   using StateView = StateOf<E, ConstView>;
   using Packed = PackedSequence<Scalar>;
   template <class Array>
@@ -86,11 +88,14 @@ class Calls {
     checks().optional("d_output", d_output, {outer, inner, sizes_.features()});
     checks().state_gradients(d_state, s.batch);
     const kernels::Start start = prepare(gradients);
-    gradients.input.resize(outer, inner, sizes_.input);
+    View d_input;
+    if (gradients.input_requires_grad) {
+      gradients.input.resize(outer, inner, sizes_.input);
+      d_input = time_major(gradients.input.view());
+    }
     resize_state(s.batch, gradients.state);
-    passes(s).backward(tape, d_output.absent() ? d_output : time_major(d_output), d_state,
-                       time_major(gradients.input.view()), views(gradients.state), start,
-                       gradients.parameters.cells);
+    passes(s).backward(tape, d_output.absent() ? d_output : time_major(d_output), d_state, d_input,
+                       views(gradients.state), start, gradients.parameters.cells);
   }
 
   /// A PackedSequence.
@@ -122,10 +127,14 @@ class Calls {
     }
     checks().state_gradients(d_state, s.batch);
     const kernels::Start start = prepare(gradients);
-    resize_packed(s, sizes_.input, gradients.input);
+    View d_input;
+    if (gradients.input_requires_grad) {
+      resize_packed(s, sizes_.input, gradients.input);
+      d_input = packed_view(gradients.input.data);
+    }
     resize_state(s.batch, gradients.state);
-    passes(s).backward(tape, packed_view(d_output.data), d_state, packed_view(gradients.input.data),
-                       views(gradients.state), start, gradients.parameters.cells);
+    passes(s).backward(tape, packed_view(d_output.data), d_state, d_input, views(gradients.state),
+                       start, gradients.parameters.cells);
   }
 
   /// One sequence as a matrix of either storage order.
@@ -159,9 +168,13 @@ class Calls {
     checks().optional("d_output", d_output_view, {s.steps, 1, sizes_.features()});
     checks().state_gradients(d_state_view, 1);
     const kernels::Start start = prepare(gradients);
-    resize_matrix(gradients.input, s.steps, sizes_.input);
+    View d_input;
+    if (gradients.input_requires_grad) {
+      resize_matrix(gradients.input, s.steps, sizes_.input);
+      d_input = matrix_view(gradients.input);
+    }
     resize_matrix_state(gradients.state);
-    passes(s).backward(tape, d_output_view, d_state_view, matrix_view(gradients.input),
+    passes(s).backward(tape, d_output_view, d_state_view, d_input,
                        matrix_state_view(gradients.state), start, gradients.parameters.cells);
   }
 

@@ -118,10 +118,10 @@ class Layer {
 
   /// The whole layer backwards.
   /// x: as in forward. recorded: what forward left. d_output (T, B, D·output): gradients by the
-  /// layer's output, absent for zeros. d_x (T·B × I): overwritten in the rows that run. work.d_h,
-  /// work.d_c: in: gradients by the final state; out: by the initial one. gradients: one for each
-  /// direction, overwritten (Start::zero) or added to. With one direction d_x may be d_output: its
-  /// steps are read before they are written.
+  /// layer's output, absent for zeros. d_x (T·B × I): overwritten in the rows that run; or null.
+  /// work.d_h, work.d_c: in: gradients by the final state; out: by the initial one. gradients: one
+  /// for each direction, overwritten (Start::zero) or added to. With one direction d_x may be
+  /// d_output: its steps are read before they are written.
   void backward(const Scalar* x, Index x_row,
                 std::span<const DirectionBuffers<const Scalar>> recorded,
                 Tensor3View<const Scalar> d_output, Scalar* d_x, Workspace<Scalar>& work,
@@ -132,8 +132,9 @@ class Layer {
     reserve(work.slots, chunk, width);
     reserve(work.d_h_steps, n.projected() ? chunk : 0, n.output);
     work.d_unprojected.resize(directions_, n.projected() ? schedule_.batch : 0, n.hidden);
-    work.d_x_chunk.resize(directions_ > 1 ? chunk : 0, schedule_.batch, n.input);
-    if (directions_ > 1) {
+    const bool d_x_apart = directions_ > 1 && d_x != nullptr;
+    work.d_x_chunk.resize(d_x_apart ? chunk : 0, schedule_.batch, n.input);
+    if (d_x_apart) {
       std::fill_n(d_x, schedule_.steps * schedule_.batch * n.input, Scalar(0));
     }
 
@@ -250,18 +251,20 @@ class Layer {
           work.slots[static_cast<std::size_t>(d)].data() + chunk_row * w.slots(), w.slots()};
       const int threads = kernels::useful_threads(  // for all products
           static_cast<double>(n.gates * n.hidden * (2 * n.input + n.output) * rows), threads_);
-      kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
-        Scalar* sum = d_x + (row + from) * n.input;
-        // Which of two directions comes to a step first depends on the size of the chunks, and that
-        // on the batch. Two whole products add up to the same bits in either order.
-        Scalar* product =
-            directions_ == 1 ? sum : work.d_x_chunk.data() + (chunk_row + from) * n.input;
-        cells::input_gradient<E, Scalar>(w, to - from, d_slots.rows_from(from), product, n.input);
-        if (product != sum) {
-          const Index count = (to - from) * n.input;
-          Eigen::Map<Vector<Scalar>>(sum, count) += Eigen::Map<Vector<Scalar>>(product, count);
-        }
-      });
+      if (d_x != nullptr) {
+        kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
+          Scalar* sum = d_x + (row + from) * n.input;
+          // Which of two directions comes to a step first depends on the size of the chunks, and
+          // that on the batch. Two whole products add up to the same bits in either order.
+          Scalar* product =
+              directions_ == 1 ? sum : work.d_x_chunk.data() + (chunk_row + from) * n.input;
+          cells::input_gradient<E, Scalar>(w, to - from, d_slots.rows_from(from), product, n.input);
+          if (product != sum) {
+            const Index count = (to - from) * n.input;
+            Eigen::Map<Vector<Scalar>>(sum, count) += Eigen::Map<Vector<Scalar>>(product, count);
+          }
+        });
+      }
       const auto prev = record.state(previous_slot(d, t), 0);
       cells::GradientRows<Scalar> r{rows,          d_slots, x + row * x_row, x_row, prev.h,
                                     prev.h_stride, nullptr, nullptr,         0};

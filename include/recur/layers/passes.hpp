@@ -141,9 +141,9 @@ class Passes {
     }
   }
 
-  /// Gradients by the output (absent: zeros) and by the final state → by the input and by the
-  /// initial state (overwritten) and by the parameters (overwritten with Start::zero, or added to).
-  /// Reads the tape's records, uses its workspace.
+  /// Gradients by the output (absent: zeros) and by the final state → by the input (absent: not
+  /// asked for) and by the initial state (overwritten) and by the parameters (overwritten with
+  /// Start::zero, or added to). Reads the tape's records, uses its workspace.
   void backward(Tape<Scalar>& tape, ConstView d_output, const StateView& d_final, View d_input,
                 const MutableState& d_initial, kernels::Start start,
                 std::span<CellParameters<Scalar>> gradients) const {
@@ -197,7 +197,7 @@ class Passes {
 
       Tensor3<Scalar>& d_in_buffer = k == 0 ? work.d_x : between(k);
       View d_in = d_input;
-      if (k > 0 || !to_caller) {
+      if (k > 0 || !(to_caller || d_input.absent())) {
         d_in_buffer.resize(T, B, width);
         d_in = d_in_buffer.view();
       }
@@ -216,7 +216,7 @@ class Passes {
           store_state(d_state_of(work, d, row), d_initial, k * D + d, schedule_.source(row));
         }
       }
-      if (k == 0 && !to_caller) {
+      if (k == 0 && !to_caller && !d_input.absent()) {
         give_running(d_in, d_input);
       }
       d_out = d_in;
