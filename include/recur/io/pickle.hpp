@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>  // std::memcpy
 #include <deque>
 #include <limits>
 #include <span>
@@ -18,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "recur/io/pickle_bytes.hpp"
 #include "recur/io/pickle_value.hpp"
 #include "recur/io/tensor_file.hpp"
 
@@ -28,8 +28,7 @@ namespace recur::detail {
 /// must outlive the object.
 class Pickle {
  public:
-  Pickle(std::span<const std::byte> bytes, std::string where)
-      : bytes_(bytes), where_(std::move(where)) {
+  Pickle(std::span<const std::byte> bytes, std::string where) : in_(bytes, std::move(where)) {
     for (const PickleKind kind : {PickleKind::none, PickleKind::boolean, PickleKind::boolean,
                                   PickleKind::tuple, PickleKind::inert}) {
       values_.push_back({.kind = kind});  // those that are used again and again
@@ -42,7 +41,7 @@ class Pickle {
   PickleRef root() const { return root_; }
   const PickleValue& operator[](PickleRef ref) const { return values_[ref]; }
   /// Number of bytes.
-  std::size_t size() const { return bytes_.size(); }
+  std::size_t size() const { return in_.size(); }
 
  private:
   static constexpr PickleRef none_value = 0;
@@ -52,49 +51,10 @@ class Pickle {
   static constexpr PickleRef inert_value = 4;
   static constexpr PickleRef no_value = std::numeric_limits<PickleRef>::max();
 
-  template <class... Parts>
-  [[noreturn]] void fail_here(const Parts&... parts) const {
-    fail(where_, ": byte ", instruction_, ": ", parts...);
-  }
-  template <class... Parts>
-  void require(bool condition, const Parts&... parts) const {
-    if (!condition) {
-      fail_here(parts...);
-    }
-  }
-
-  // ---- The bytes ----
-
-  std::span<const std::byte> take(std::uint64_t count) {
-    require(count <= bytes_.size() - at_, "expected ", count, " bytes more, got ",
-            bytes_.size() - at_);
-    const auto taken = bytes_.subspan(at_, static_cast<std::size_t>(count));
-    at_ += taken.size();
-    return taken;
-  }
-  template <class T>
-  T number() {
-    T value;
-    std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
-    return value;
-  }
-  std::string_view text(std::uint64_t count) {
-    const auto taken = take(count);
-    return {reinterpret_cast<const char*>(taken.data()), taken.size()};
-  }
-  std::string_view line() {
-    const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_,
-                                bytes_.size() - at_);
-    const std::size_t length = rest.find('\n');
-    require(length != std::string_view::npos, "expected a line, got the end");
-    at_ += length + 1;
-    return rest.substr(0, length);
-  }
-
   // ---- The stack ----
 
   PickleRef add(PickleValue value) {
-    require(values_.size() < no_value, "too many values");
+    in_.require(values_.size() < no_value, "too many values");
     values_.push_back(std::move(value));
     return static_cast<PickleRef>(values_.size() - 1);
   }
@@ -106,7 +66,7 @@ class Pickle {
     return stack_.size() - (marks_.empty() ? std::size_t{0} : marks_.back());
   }
   PickleRef top() const {
-    require(available() > 0, "the stack is empty");
+    in_.require(available() > 0, "the stack is empty");
     return stack_.back();
   }
   PickleRef pop() {
@@ -115,20 +75,20 @@ class Pickle {
     return ref;
   }
   std::vector<PickleRef> pop_many(std::size_t count) {
-    require(available() >= count, "the stack is empty");
+    in_.require(available() >= count, "the stack is empty");
     std::vector<PickleRef> refs(stack_.end() - static_cast<std::ptrdiff_t>(count), stack_.end());
     stack_.resize(stack_.size() - count);
     return refs;
   }
   std::vector<PickleRef> pop_to_mark() {
-    require(!marks_.empty(), "there is no mark");
+    in_.require(!marks_.empty(), "there is no mark");
     std::vector<PickleRef> refs = pop_many(available());
     marks_.pop_back();
     return refs;
   }
   std::string_view pop_text() {
     const PickleValue& value = values_[pop()];
-    require(value.kind == PickleKind::text, "expected text on the stack");
+    in_.require(value.kind == PickleKind::text, "expected text on the stack");
     return value.text;
   }
 
@@ -143,15 +103,15 @@ class Pickle {
   // ---- The memo: values that come again ----
 
   void memoize(std::uint64_t index) {
-    require(index <= bytes_.size(), "memo ", index, " in a pickle of ", bytes_.size(), " bytes");
+    in_.require(index <= in_.size(), "memo ", index, " in a pickle of ", in_.size(), " bytes");
     if (index >= memo_.size()) {
       memo_.resize(static_cast<std::size_t>(index) + 1, no_value);
     }
     memo_[static_cast<std::size_t>(index)] = top();
   }
   void recall(std::uint64_t index) {
-    require(index < memo_.size() && memo_[static_cast<std::size_t>(index)] != no_value,
-            "there is no memo ", index);
+    in_.require(index < memo_.size() && memo_[static_cast<std::size_t>(index)] != no_value,
+                "there is no memo ", index);
     push(memo_[static_cast<std::size_t>(index)]);
   }
 
@@ -163,9 +123,9 @@ class Pickle {
     if (target.kind == PickleKind::inert) {
       return;
     }
-    require(target.kind == kind, "expected a ", kind == PickleKind::dict ? "dict" : "list",
-            " to add to");
-    require(kind != PickleKind::dict || items.size() % 2 == 0, "a key without a value");
+    in_.require(target.kind == kind, "expected a ", kind == PickleKind::dict ? "dict" : "list",
+                " to add to");
+    in_.require(kind != PickleKind::dict || items.size() % 2 == 0, "a key without a value");
     target.items.insert(target.items.end(), items.begin(), items.end());
   }
 
@@ -178,39 +138,40 @@ class Pickle {
     }
     const bool sparse = name.starts_with("_rebuild_sparse");
     const bool quantized = name == "_rebuild_qtensor";
-    fail_here("refers to ", in_quotes(std::string(module) + "." + std::string(name)),
-              sparse      ? ": a sparse tensor (save tensor.to_dense())"
-              : quantized ? ": a quantized tensor (save tensor.dequantize())"
-                          : ": only tensors and plain values in dicts, lists and tuples are read, "
-                            "and nothing in a file is run (of a whole module or another object, "
-                            "save its state_dict())");
+    in_.fail_here("refers to ", in_quotes(std::string(module) + "." + std::string(name)),
+                  sparse ? ": a sparse tensor (save tensor.to_dense())"
+                  : quantized
+                      ? ": a quantized tensor (save tensor.dequantize())"
+                      : ": only tensors and plain values in dicts, lists and tuples are read, "
+                        "and nothing in a file is run (of a whole module or another object, "
+                        "save its state_dict())");
   }
 
   void reduce() {
     const PickleRef arguments = pop();
     const PickleRef function = pop();
-    require(values_[arguments].kind == PickleKind::tuple, "expected a tuple of arguments");
+    in_.require(values_[arguments].kind == PickleKind::tuple, "expected a tuple of arguments");
     const PickleValue& callee = values_[function];
-    require(callee.kind == PickleKind::name, "expected the name of a function to call");
+    in_.require(callee.kind == PickleKind::name, "expected the name of a function to call");
     const std::vector<PickleRef>& given = values_[arguments].items;
     switch (callee.known().meaning) {
       case PickleName::ordered_dict:
-        require(given.empty(), "expected an empty OrderedDict");
+        in_.require(given.empty(), "expected an empty OrderedDict");
         push_new({.kind = PickleKind::dict});
         return;
       case PickleName::rebuild_parameter: {  // the parameter is its tensor
-        require(!given.empty(), "expected the tensor of a parameter");
+        in_.require(!given.empty(), "expected the tensor of a parameter");
         push(given[0]);
         return;
       }
       case PickleName::rebuild_from_type: {  // a tensor with attributes: called without them
-        require(given.size() == 4, "expected 4 arguments, got ", given.size());
+        in_.require(given.size() == 4, "expected 4 arguments, got ", given.size());
         const PickleValue& function_2 = values_[given[0]];
         const PickleValue& type = values_[given[1]];
-        require(function_2.kind == PickleKind::name &&
-                    function_2.known().meaning != PickleName::rebuild_from_type &&
-                    type.kind == PickleKind::name && type.known().meaning == PickleName::inert,
-                "expected a function that makes tensors, and its class");
+        in_.require(function_2.kind == PickleKind::name &&
+                        function_2.known().meaning != PickleName::rebuild_from_type &&
+                        type.kind == PickleKind::name && type.known().meaning == PickleName::inert,
+                    "expected a function that makes tensors, and its class");
         push(given[0]);
         push(given[2]);
         reduce();
@@ -218,8 +179,8 @@ class Pickle {
       }
       case PickleName::rebuild_tensor:
       case PickleName::rebuild_tensor_3:
-        require(given.size() >= 6 && given.size() <= 8, "expected 6 to 8 arguments, got ",
-                given.size());
+        in_.require(given.size() >= 6 && given.size() <= 8, "expected 6 to 8 arguments, got ",
+                    given.size());
         push_new({.kind = PickleKind::call, .name = callee.name, .items = given});
         return;
       case PickleName::inert:
@@ -229,11 +190,12 @@ class Pickle {
       case PickleName::dtype:
         break;
     }
-    fail_here("expected a function to call, got ", callee.known().module, ".", callee.known().name);
+    in_.fail_here("expected a function to call, got ", callee.known().module, ".",
+                  callee.known().name);
   }
 
   void push_long(std::uint64_t count) {
-    const auto bytes = take(count);
+    const auto bytes = in_.take(count);
     if (count > sizeof(std::int64_t)) {
       push(inert_value);  // too large for anything here
       return;
@@ -249,30 +211,31 @@ class Pickle {
   void push_integer(std::int64_t value) {
     push_new({.kind = PickleKind::integer, .integer = value});
   }
-  void push_text(std::uint64_t count) { push_new({.kind = PickleKind::text, .text = text(count)}); }
+  void push_text(std::uint64_t count) {
+    push_new({.kind = PickleKind::text, .text = in_.text(count)});
+  }
   void push_bytes(std::uint64_t count) {
-    take(count);
+    in_.take(count);
     push(inert_value);
   }
 
   /// Runs one instruction; true after the last.
   bool step() {
-    instruction_ = at_;
-    require(at_ < bytes_.size(), "expected another instruction, got the end");
-    const auto code = number<std::uint8_t>();
+    const std::uint8_t code = in_.instruction();
     switch (code) {
       case 0x80: {  // PROTO
-        const auto protocol = number<std::uint8_t>();
-        require(protocol >= 2 && protocol <= 5, "expected protocol 2 to 5, got ", int{protocol});
+        const auto protocol = in_.number<std::uint8_t>();
+        in_.require(protocol >= 2 && protocol <= 5, "expected protocol 2 to 5, got ",
+                    int{protocol});
         break;
       }
       case 0x95:  // FRAME: how many bytes to read at once
-        take(8);
+        in_.take(8);
         break;
       case '.':  // STOP
         root_ = pop();
-        require(stack_.empty() && marks_.empty(), "the end, but more values on the stack");
-        require(at_ == bytes_.size(), "the end, but more bytes after it");
+        in_.require(stack_.empty() && marks_.empty(), "the end, but more values on the stack");
+        in_.require(in_.at_end(), "the end, but more bytes after it");
         return true;
 
       case 'N':  // NONE
@@ -285,46 +248,46 @@ class Pickle {
         push(false_value);
         break;
       case 'J':  // BININT
-        push_integer(number<std::int32_t>());
+        push_integer(in_.number<std::int32_t>());
         break;
       case 'K':  // BININT1
-        push_integer(number<std::uint8_t>());
+        push_integer(in_.number<std::uint8_t>());
         break;
       case 'M':  // BININT2
-        push_integer(number<std::uint16_t>());
+        push_integer(in_.number<std::uint16_t>());
         break;
       case 0x8A:  // LONG1
-        push_long(number<std::uint8_t>());
+        push_long(in_.number<std::uint8_t>());
         break;
       case 0x8B:  // LONG4
-        push_long(number<std::uint32_t>());
+        push_long(in_.number<std::uint32_t>());
         break;
       case 'G': {  // BINFLOAT, big-endian
         std::uint64_t bits = 0;
-        for (const std::byte byte : take(8)) {
+        for (const std::byte byte : in_.take(8)) {
           bits = bits << 8 | std::to_integer<std::uint64_t>(byte);
         }
         push_new({.kind = PickleKind::real, .integer = static_cast<std::int64_t>(bits)});
         break;
       }
       case 'X':  // BINUNICODE
-        push_text(number<std::uint32_t>());
+        push_text(in_.number<std::uint32_t>());
         break;
       case 0x8C:  // SHORT_BINUNICODE
-        push_text(number<std::uint8_t>());
+        push_text(in_.number<std::uint8_t>());
         break;
       case 0x8D:  // BINUNICODE8
-        push_text(number<std::uint64_t>());
+        push_text(in_.number<std::uint64_t>());
         break;
       case 'B':  // BINBYTES
-        push_bytes(number<std::uint32_t>());
+        push_bytes(in_.number<std::uint32_t>());
         break;
       case 'C':  // SHORT_BINBYTES
-        push_bytes(number<std::uint8_t>());
+        push_bytes(in_.number<std::uint8_t>());
         break;
       case 0x8E:  // BINBYTES8
       case 0x96:  // BYTEARRAY8
-        push_bytes(number<std::uint64_t>());
+        push_bytes(in_.number<std::uint64_t>());
         break;
 
       case '(':  // MARK
@@ -372,7 +335,7 @@ class Pickle {
         break;
       case 0x90:  // ADDITEMS, to a set
         pop_to_mark();
-        require(values_[top()].kind == PickleKind::inert, "expected a set to add to");
+        in_.require(values_[top()].kind == PickleKind::inert, "expected a set to add to");
         break;
       case 0x91:  // FROZENSET
         pop_to_mark();
@@ -380,8 +343,8 @@ class Pickle {
         break;
 
       case 'c': {  // GLOBAL
-        const std::string_view module = line();
-        push_name(module, line());
+        const std::string_view module = in_.line();
+        push_name(module, in_.line());
         break;
       }
       case 0x93: {  // STACK_GLOBAL
@@ -395,44 +358,42 @@ class Pickle {
       case 'b': {  // BUILD: attributes, which are not looked at; those of a state_dict: _metadata
         pop();
         const PickleKind kind = values_[top()].kind;
-        require(kind == PickleKind::dict || kind == PickleKind::inert || kind == PickleKind::call,
-                "expected an object to give attributes to");
+        in_.require(
+            kind == PickleKind::dict || kind == PickleKind::inert || kind == PickleKind::call,
+            "expected an object to give attributes to");
         break;
       }
       case 'Q': {  // BINPERSID: torch's storages
         const PickleValue& id = values_[pop()];
-        require(id.kind == PickleKind::tuple && id.items.size() == 5,
-                "expected a storage as a tuple of 5 values");
+        in_.require(id.kind == PickleKind::tuple && id.items.size() == 5,
+                    "expected a storage as a tuple of 5 values");
         push_new({.kind = PickleKind::storage, .items = id.items});
         break;
       }
 
       case 'q':  // BINPUT
-        memoize(number<std::uint8_t>());
+        memoize(in_.number<std::uint8_t>());
         break;
       case 'r':  // LONG_BINPUT
-        memoize(number<std::uint32_t>());
+        memoize(in_.number<std::uint32_t>());
         break;
       case 0x94:  // MEMOIZE
         memoize(memo_.size());
         break;
       case 'h':  // BINGET
-        recall(number<std::uint8_t>());
+        recall(in_.number<std::uint8_t>());
         break;
       case 'j':  // LONG_BINGET
-        recall(number<std::uint32_t>());
+        recall(in_.number<std::uint32_t>());
         break;
       default:
-        fail_here("unknown instruction ", int{code},
-                  ": expected a pickle as torch.save writes it, protocol 2 to 5");
+        in_.fail_here("unknown instruction ", int{code},
+                      ": expected a pickle as torch.save writes it, protocol 2 to 5");
     }
     return false;
   }
 
-  std::span<const std::byte> bytes_;
-  std::string where_;
-  std::size_t at_ = 0;              // the next byte
-  std::size_t instruction_ = 0;     // where this one began
+  PickleBytes in_;
   std::deque<PickleValue> values_;  // a deque: it grows without a second copy, and nothing moves
   std::vector<PickleRef> stack_;
   std::vector<std::size_t> marks_;  // heights of the stack
