@@ -3,12 +3,13 @@
 #
 # Installs what is missing, builds the tests and runs them.
 #
-#   bash tests/run.sh [--sanitize] [--with-torch] [arguments of ctest]
+#   bash tests/run.sh [--sanitize] [--with-torch] [--with-fuzz] [arguments of ctest]
 #                                                           for example: -R LSTM, -L layers, -N
 #
 #   --sanitize       with AddressSanitizer and UndefinedBehaviorSanitizer, in a folder of its own
 #   --with-torch     also the tests that run PyTorch itself (label torch); installs Debian's where
 #                    neither /usr/bin/python3 nor python3 has one
+#   --with-fuzz      afterwards libFuzzer, ten seconds for each reader of files: fuzz/run.sh
 #   CXX              the compiler (each has a folder of its own)
 #   BUILD_DIR        the folder to build in, default build/tests
 #   RECUR_SANITIZE   other sanitizers than those of --sanitize
@@ -19,13 +20,15 @@ source "$root/tests/support/install.sh"
 
 sanitize=${RECUR_SANITIZE:-}
 torch=OFF
+fuzz=OFF
 arguments=()
 for argument in "$@"; do
   case $argument in
     --sanitize) sanitize=${sanitize:-address,undefined} ;;
     --with-torch) torch=ON ;;
+    --with-fuzz) fuzz=ON ;;
     -h | --help)
-      sed -n '4,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '4,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     *) arguments+=("$argument") ;;
@@ -65,3 +68,6 @@ cmake --build "$build" --parallel "$(job_count)"
 
 cd "$build"
 ctest --output-on-failure --no-tests=error -j "$(job_count)" ${arguments[@]+"${arguments[@]}"}
+if [[ $fuzz == ON ]]; then
+  env -u BUILD_DIR -u CXX bash "$root/tests/fuzz/run.sh" 10
+fi

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <sanitizer/allocator_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -39,8 +40,7 @@ void on_malloc(const volatile void*, std::size_t size) {
 }
 void on_free(const volatile void* memory) {
   if (counting && memory != nullptr) {
-    const std::size_t size =
-        __sanitizer_get_allocated_size(const_cast<const void*>(memory));  // NOLINT
+    const std::size_t size = __sanitizer_get_allocated_size(const_cast<const void*>(memory));
     live -= std::min<std::uint64_t>(live, size);
   }
 }
@@ -67,6 +67,8 @@ auto with_memory_checked(Bytes bytes, std::uint64_t more, F&& f) {
 }
 
 // ---- The reader ----
+
+constexpr double max_seconds = 2;  // of the processor, for a file of some kilobytes
 
 std::string chosen_reader() {
   const char* name = std::getenv("RECUR_FUZZ");
@@ -162,6 +164,13 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::string reader = chosen_reader();
+  // Unlike libFuzzer's -timeout, this does not count the time in which other programs run.
+  const std::clock_t begin = std::clock();
   read(reader, std::as_bytes(std::span(data, size)));
+  const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  if (seconds > max_seconds) {
+    std::fprintf(stderr, "took %.1f seconds, allowed are %.1f\n", seconds, max_seconds);
+    std::abort();
+  }
   return 0;
 }

@@ -71,14 +71,14 @@ for reader in "${readers[@]}"; do
   echo "== $reader, $seconds seconds"
   log=$build/$reader.log
   if ! RECUR_FUZZ=$reader "$build/tests/fuzz/fuzz_readers" "$found" "$seeds" \
-    "$root/tests/fuzz/corpus/$reader" -max_total_time="$seconds" -max_len=8192 -timeout=10 \
+    "$root/tests/fuzz/corpus/$reader" -max_total_time="$seconds" -max_len=8192 -timeout=100 \
     -malloc_limit_mb=64 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$build/$reader-" \
     >"$log" 2>&1; then
     failed+=("$reader")
     tail -n 60 "$log"
   fi
-  grep -E 'cov: ' "$log" | tail -n 1 || true
-  grep -E 'number_of_executed_units|peak_rss_mb' "$log" || true
+  grep -a 'cov: ' "$log" | tail -n 1 | cut -c 1-120 || true
+  grep -aE 'number_of_executed_units|peak_rss_mb' "$log" || true
 done
 if ((${#failed[@]} > 0)); then
   echo "FAILED: ${failed[*]}"
