@@ -10,7 +10,9 @@
 #include <vector>
 
 #ifdef __linux__
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #endif
 
 #include <gtest/gtest.h>
@@ -19,6 +21,7 @@
 #include "recur/cells/lstm_cell.hpp"
 #include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
+#include "recur/nn/linear.hpp"
 
 #include "support/compare.hpp"
 #include "support/golden.hpp"
@@ -398,6 +401,52 @@ TEST(StateDict, LoadsFromPyTorch) {
 }
 
 #ifdef __linux__
+// Under a sanitizer limits of memory mean nothing.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// True where f runs in a process that may take `more` bytes than it has.
+template <class F>
+bool runs_with_memory(std::size_t more, const F& f) {
+  const pid_t child = fork();
+  if (child == 0) {
+    std::size_t pages = 0;  // of data and stack: the sixth number
+    std::ifstream statm("/proc/self/statm");
+    for (int k = 0; k < 6; ++k) {
+      statm >> pages;
+    }
+    const rlim_t limit = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + more;
+    const rlimit limits{limit, limit};
+    setrlimit(RLIMIT_DATA, &limits);
+    try {
+      f();
+    } catch (...) {
+      std::_Exit(1);
+    }
+    std::_Exit(0);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// 32 MB of weights are written and read with 8 MB to spare.
+TEST(StateDict, NoSecondCopyOfTheWeights) {
+  const TemporaryFolder folder;
+  constexpr std::size_t spare = std::size_t{8} << 20;
+  recur::Linear<float> model({.in_features = 2048, .out_features = 4096, .bias = false});
+  EXPECT_FALSE(runs_with_memory(spare, [] {  // the limit holds
+    const std::vector<float> copy(2048 * 4096, 1.0F);
+    EXPECT_EQ(copy.back(), 1.0F);
+  }));
+  for (const char* dtype : {"F32", "F16", "F64"}) {
+    const auto path = folder / (std::string(dtype) + ".safetensors");
+    EXPECT_TRUE(runs_with_memory(spare, [&] {
+      recur::save_state_dict(model, path, {.dtype = dtype});
+    })) << dtype;
+    EXPECT_TRUE(runs_with_memory(spare, [&] { recur::load_state_dict(model, path); })) << dtype;
+  }
+}
+#endif
+
 // A file that is saved here gives the same output in PyTorch, where there is one.
 TEST(StateDict, SavedFileLoadsInPyTorch) {
   const TemporaryFolder folder;
