@@ -20,6 +20,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <ostream>
 #include <set>
 #include <span>
 #include <string>
@@ -50,13 +51,23 @@ class SafetensorsParser {
     for (auto& [key, text] : metadata_) {
       file.add_metadata(key, std::move(text));
     }
-    for (const std::string& key : names_) {
-      file.add(key, std::move(tensors_.at(key)));
+    for (auto& [key, tensor] : tensors_) {
+      file.add(key, std::move(tensor));
     }
   }
 
  private:
   using Json = nlohmann::json;
+
+  // The start of an error text about a tensor, put together only where there is one: headers may
+  // hold a million entries.
+  struct Where {
+    const std::string& file;
+    const std::string& key;
+    friend std::ostream& operator<<(std::ostream& out, const Where& where) {
+      return out << where.file << ": " << in_quotes(where.key) << ": ";
+    }
+  };
 
   void parse_header() {
     constexpr std::uint64_t prefix = sizeof(std::uint64_t);
@@ -76,40 +87,55 @@ class SafetensorsParser {
     check(text.find('\0') == std::string_view::npos, name_, ": zero byte in the header");
 
     const std::span<const std::byte> data = contents_.subspan(prefix + length);
-    const Json header = parse_json(text);
-    for (const auto& [key, value] : header.items()) {
-      if (key == "__metadata__") {
-        read_metadata(value);
-      } else {
-        tensors_.emplace(key, read_entry(key, value, data));
-        names_.push_back(key);
-      }
-    }
+    parse_json(text, data);
     check_coverage(data);
   }
 
-  Json parse_json(std::string_view text) const {
+  // Every entry is taken over, and dropped by the JSON parser, as soon as it is complete: the whole
+  // header as JSON objects would be some 25 times as large as its text.
+  void parse_json(std::string_view text, std::span<const std::byte> data) {
     // Objects nest two deep; the set of keys seen finds those that come twice, which JSON libraries
     // would drop in silence.
     constexpr int max_depth = 3;
+    std::string entry;  // that is being read
     std::vector<std::set<std::string>> keys;
     const auto callback = [&](int depth, Json::parse_event_t event, Json& parsed) {
       check(depth <= max_depth, name_, ": the header nests deeper than the format allows");
       if (event == Json::parse_event_t::object_start) {
         keys.emplace_back();
-      } else if (event == Json::parse_event_t::object_end) {
-        keys.pop_back();
-      } else if (event == Json::parse_event_t::key) {
-        const std::string key = parsed.get<std::string>();
-        check(keys.back().insert(key).second, name_, ": key ", in_quotes(key),
-              " stands twice in the header");
+        return true;
       }
-      return true;
+      if (event == Json::parse_event_t::key) {
+        std::string key = parsed.get<std::string>();
+        if (!keys.back().insert(key).second) {
+          fail(name_, ": key ", in_quotes(key), " stands twice in the header");
+        }
+        if (keys.size() == 1) {
+          entry = std::move(key);
+        }
+        return true;
+      }
+      if (event == Json::parse_event_t::object_end) {
+        keys.pop_back();
+      }
+      const bool complete = depth == 1 && event != Json::parse_event_t::array_start;
+      if (complete) {
+        add_entry(entry, parsed, data);
+      }
+      return !complete;
     };
     try {
-      return Json::parse(text.begin(), text.end(), callback);
+      [[maybe_unused]] const Json dropped = Json::parse(text.begin(), text.end(), callback);
     } catch (const Json::exception& error) {
       fail(name_, ": the header is not valid JSON: ", error.what());
+    }
+  }
+
+  void add_entry(const std::string& key, const Json& value, std::span<const std::byte> data) {
+    if (key == "__metadata__") {
+      read_metadata(value);
+    } else {
+      tensors_.emplace_back(key, read_entry(key, value, data));
     }
   }
 
@@ -124,7 +150,7 @@ class SafetensorsParser {
 
   StoredTensor read_entry(const std::string& key, const Json& entry,
                           std::span<const std::byte> data) const {
-    const std::string where = name_ + ": " + in_quotes(key) + ": ";
+    const Where where{name_, key};
     check(entry.is_object(), where, "expected an object, got ", entry.type_name());
     for (const char* field : {"dtype", "shape", "data_offsets"}) {
       check(entry.contains(field), where, "expected a field ", field, ", got none");
@@ -137,7 +163,9 @@ class SafetensorsParser {
           entry["dtype"].type_name());
     tensor.dtype = entry["dtype"].get<std::string>();
     std::uint64_t bytes = dtype_size(tensor.dtype);
-    check(bytes > 0, where, "unknown dtype ", in_quotes(tensor.dtype));
+    if (bytes == 0) {
+      fail(where, "unknown dtype ", in_quotes(tensor.dtype));
+    }
 
     const Json& shape = entry["shape"];
     check(shape.is_array(), where, "shape: expected an array, got ", shape.type_name());
@@ -152,53 +180,56 @@ class SafetensorsParser {
     }
 
     const Json& offsets = entry["data_offsets"];
-    check(offsets.is_array() && offsets.size() == 2, where,
-          "data_offsets: expected an array of 2 numbers, got ",
-          offsets.is_array() ? std::to_string(offsets.size()) + " elements" : offsets.type_name());
+    if (!offsets.is_array() || offsets.size() != 2) {
+      fail(where, "data_offsets: expected an array of 2 numbers, got ",
+           offsets.is_array() ? std::to_string(offsets.size()) + " elements" : offsets.type_name());
+    }
     const std::uint64_t begin = whole_number(offsets[0], where, "data_offsets");
     const std::uint64_t end = whole_number(offsets[1], where, "data_offsets");
     check(begin <= end && end <= data.size(), where,
           "data_offsets: expected offsets that rise and lie within the ", data.size(),
           " bytes of data, got [", begin, ", ", end, "]");
-    check(end - begin == bytes, where, tensor.dtype, " of shape ", shape_text(tensor.shape),
-          ": expected ", bytes, " bytes, got ", end - begin);
+    if (end - begin != bytes) {
+      fail(where, tensor.dtype, " of shape ", shape_text(tensor.shape), ": expected ", bytes,
+           " bytes, got ", end - begin);
+    }
     tensor.bytes = data.subspan(begin, end - begin);
     return tensor;
   }
 
-  static std::uint64_t whole_number(const Json& value, const std::string& where,
-                                    const char* field) {
-    check(value.is_number_unsigned(), where, field, ": expected a whole number from 0 on, got ",
-          value.dump());
+  static std::uint64_t whole_number(const Json& value, const Where& where, const char* field) {
+    if (!value.is_number_unsigned()) {
+      fail(where, field, ": expected a whole number from 0 on, got ", value.dump());
+    }
     return value.get<std::uint64_t>();
   }
 
-  // Tensor after tensor, every byte of the data belongs to exactly one. Sorts names_ by that order.
+  // Tensor after tensor, every byte of the data belongs to exactly one. Sorts tensors_ by that
+  // order.
   void check_coverage(std::span<const std::byte> data) {
-    const auto begin_of = [&](const std::string& key) {
-      return tensors_.at(key).bytes.data() - data.data();
+    const auto range = [](const auto& entry) {
+      const std::span<const std::byte> bytes = entry.second.bytes;
+      return std::pair(bytes.data(), bytes.data() + bytes.size());
     };
-    const auto end_of = [&](const std::string& key) {
-      return begin_of(key) + static_cast<std::ptrdiff_t>(tensors_.at(key).bytes.size());
-    };
-    std::stable_sort(names_.begin(), names_.end(), [&](const std::string& a, const std::string& b) {
-      return std::pair(begin_of(a), end_of(a)) < std::pair(begin_of(b), end_of(b));
-    });
-    std::ptrdiff_t end = 0;
-    for (const std::string& key : names_) {
-      check(begin_of(key) == end, name_, ": ", in_quotes(key), ": expected data from byte ", end,
-            " on, got ", begin_of(key),
-            begin_of(key) < end ? " (tensors overlap)" : " (bytes of no tensor before it)");
-      end = end_of(key);
+    std::stable_sort(tensors_.begin(), tensors_.end(),
+                     [&](const auto& a, const auto& b) { return range(a) < range(b); });
+    const std::byte* expected = data.data();
+    for (const auto& entry : tensors_) {
+      const auto [begin, end] = range(entry);
+      if (begin != expected) {
+        fail(name_, ": ", in_quotes(entry.first), ": expected data from byte ",
+             expected - data.data(), " on, got ", begin - data.data(),
+             begin < expected ? " (tensors overlap)" : " (bytes of no tensor before it)");
+      }
+      expected = end;
     }
-    check(end == static_cast<std::ptrdiff_t>(data.size()), name_, ": expected ", end,
+    check(expected == data.data() + data.size(), name_, ": expected ", expected - data.data(),
           " bytes of data, got ", data.size());
   }
 
   std::span<const std::byte> contents_;
   const std::string& name_;
-  std::vector<std::string> names_;
-  std::map<std::string, StoredTensor> tensors_;
+  std::vector<std::pair<std::string, StoredTensor>> tensors_;
   std::map<std::string, std::string> metadata_;
 };
 

@@ -85,15 +85,21 @@ class TensorFile {
   /// bytes fit each other.
   void add(const std::string& tensor_name, StoredTensor tensor) {
     const std::size_t element = dtype_size(tensor.dtype);
-    check(element > 0, where(tensor_name), "unknown dtype ", detail::in_quotes(tensor.dtype));
+    if (element == 0) {
+      fail(where(tensor_name), "unknown dtype ", detail::in_quotes(tensor.dtype));
+    }
     const auto bytes = detail::byte_count(tensor.shape, element);
-    check(bytes.has_value(), where(tensor_name), "shape ", detail::shape_text(tensor.shape),
-          ": the number of bytes overflows");
-    check(*bytes == tensor.bytes.size(), where(tensor_name), tensor.dtype, " of shape ",
-          detail::shape_text(tensor.shape), ": expected ", *bytes, " bytes, got ",
-          tensor.bytes.size());
-    check(tensors_.emplace(tensor_name, std::move(tensor)).second, where(tensor_name),
-          "stands twice in the file");
+    if (!bytes.has_value()) {
+      fail(where(tensor_name), "shape ", detail::shape_text(tensor.shape),
+           ": the number of bytes overflows");
+    }
+    if (*bytes != tensor.bytes.size()) {
+      fail(where(tensor_name), tensor.dtype, " of shape ", detail::shape_text(tensor.shape),
+           ": expected ", *bytes, " bytes, got ", tensor.bytes.size());
+    }
+    if (!tensors_.emplace(tensor_name, std::move(tensor)).second) {
+      fail(where(tensor_name), "stands twice in the file");
+    }
     names_.push_back(tensor_name);
   }
 
