@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // A program of libFuzzer for all readers of files from outside. The variable RECUR_FUZZ says which:
-// safetensors, torch, npy or idx. run.sh builds and runs it.
+// safetensors, torch, npy, onnx or idx. run.sh builds and runs it.
 #include "fuzz/readers.hpp"
 
 #include <algorithm>
@@ -19,6 +19,9 @@
 #include "recur/io/zip_writer.hpp"
 
 #include "fuzz/idx_reader.hpp"
+#ifdef RECUR_FUZZ_ONNX
+#include "fuzz/onnx_reader.hpp"
+#endif
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 
@@ -88,6 +91,14 @@ void read(const std::string& reader, Bytes bytes) {
     run(recur::fuzz::read_torch);
   } else if (reader == "npy") {
     run(recur::fuzz::read_npy);
+#ifdef RECUR_FUZZ_ONNX
+  } else if (reader == "onnx") {
+    try {
+      // The layer that is loaded has a size of its own.
+      with_memory_checked(bytes, 1U << 16, [&] { return recur::fuzz::read_onnx(bytes); });
+    } catch (const recur::Error&) {
+    }
+#endif
   } else if (reader == "idx") {
     static const std::filesystem::path folder = [] {
       auto path =
@@ -102,7 +113,7 @@ void read(const std::string& reader, Bytes bytes) {
     } catch (const mnist::DataError&) {
     }
   } else {
-    std::fprintf(stderr, "RECUR_FUZZ: expected safetensors, torch, npy or idx, got \"%s\"\n",
+    std::fprintf(stderr, "RECUR_FUZZ: expected safetensors, torch, npy, onnx or idx, got \"%s\"\n",
                  reader.c_str());
     std::exit(2);
   }

@@ -6,7 +6,7 @@
 #
 #   bash tests/fuzz/run.sh [seconds for each reader, default 10] [reader...]
 #
-# The readers are safetensors, torch, npy and idx; all by default. Installs clang where it is missing.
+# The readers are safetensors, torch, npy, onnx and idx; all by default. Installs clang where it is missing.
 # Begins with the files of tests/golden/files/ and tests/fuzz/corpus/; what it finds on the way is kept
 # in build/fuzz/, a file that fails as build/fuzz/<reader>-crash-... (then the exit code is 1). To see
 # it once more: RECUR_FUZZ=<reader> build/fuzz/tests/fuzz/fuzz_readers FILE
@@ -24,10 +24,11 @@ fi
 seconds=${1:-10}
 readers=("${@:2}")
 if ((${#readers[@]} == 0)); then
-  readers=(safetensors torch npy idx)
+  readers=(safetensors torch npy onnx idx)
 fi
 
-need_packages clang cmake libeigen3-dev nlohmann-json3-dev zlib1g-dev --optional ninja-build ccache
+need_packages clang cmake libeigen3-dev nlohmann-json3-dev zlib1g-dev libprotobuf-dev \
+  --optional ninja-build ccache
 
 build=${BUILD_DIR:-$root/build/fuzz}
 mkdir -p "$build"
@@ -62,16 +63,21 @@ for reader in "${readers[@]}"; do
     safetensors) cp "$files"/*.safetensors "$seeds" ;;
     torch) cp "$files"/*.pt "$seeds" ;;
     npy) cp "$files"/*.npy "$files"/*.npz "$seeds" ;;
+    onnx) cp "$root"/tests/golden/onnx_*.onnx "$seeds" ;;
     idx) ;;
     *)
       echo "no reader $reader" >&2
       exit 2
       ;;
   esac
+  corpus=()
+  if [[ -d $root/tests/fuzz/corpus/$reader ]]; then
+    corpus=("$root/tests/fuzz/corpus/$reader")
+  fi
   echo "== $reader, $seconds seconds"
   log=$build/$reader.log
   if ! RECUR_FUZZ=$reader "$build/tests/fuzz/fuzz_readers" "$found" "$seeds" \
-    "$root/tests/fuzz/corpus/$reader" -max_total_time="$seconds" -max_len=8192 -timeout=100 \
+    ${corpus[@]+"${corpus[@]}"} -max_total_time="$seconds" -max_len=8192 -timeout=100 \
     -malloc_limit_mb=64 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$build/$reader-" \
     >"$log" 2>&1; then
     failed+=("$reader")
