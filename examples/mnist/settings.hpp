@@ -42,6 +42,7 @@ struct Settings {
   std::uint64_t seed = 0;
   std::filesystem::path save;
   std::filesystem::path load;
+  std::filesystem::path resume;
   bool evaluate = false;
   std::filesystem::path out = "mnist-results";
 };
@@ -114,8 +115,15 @@ inline void add_options(CLI::App& app, Settings& s) {
   app.add_option("--seed", s.seed, "of initial weights and order, as torch.manual_seed");
   app.add_option("--save", s.save, "file for the weights, default OUT/model.safetensors");
   app.add_option("--load", s.load, "start from the weights of this file")->check(CLI::ExistingFile);
+  app.add_option(
+         "--resume", s.resume,
+         "go on from this file, OUT/checkpoint.safetensors of a training that was stopped,\n"
+         "with the same options: to the same result as without the stop")
+      ->check(CLI::ExistingFile);
   app.add_flag("--evaluate", s.evaluate, "test only, no training")->needs("--load");
-  app.add_option("--out", s.out, "folder for loss.svg, losses.csv and model.safetensors")
+  app.add_option("--out", s.out,
+                 "folder for loss.svg, losses.csv, model.safetensors and\n"
+                 "checkpoint.safetensors")
       ->capture_default_str();
 }
 

@@ -72,7 +72,8 @@ struct History {
   double seconds = 0;                          ///< of training, without testing
 };
 
-/// Trains; tests at the end of every round (an epoch, or test_every iterations).
+/// Trains; tests at the end of every round (an epoch, or test_every iterations), and keeps all that
+/// is needed to go on from there in OUT/checkpoint.safetensors.
 template <class Layer>
 History train(Classifier<Layer>& model, const Dataset& train_data, const Dataset& test_data,
               const Settings& s) {
@@ -90,8 +91,44 @@ History train(Classifier<Layer>& model, const Dataset& train_data, const Dataset
   std::vector<Index> labels;
   std::vector<Index> order;
   History history;
+  Index done_before = 0;
+  std::vector<double> losses;
+  std::vector<double> tested_at;
+  std::vector<double> accuracies;
 
-  for (Index first = 0; first < total; first += per_round) {
+  const auto with_parts = [&](const auto& save_or_load) {
+    std::visit(
+        [&](auto& o) {
+          save_or_load("model", model, "optimizer", o, "dropout", step.tape.generator, "shuffling",
+                       recur::default_generator(), "order", order, "iterations", done_before,
+                       "losses", losses, "tested_at", tested_at, "accuracies", accuracies,
+                       "seconds", history.seconds);
+        },
+        optimizer);
+  };
+  if (!s.resume.empty()) {
+    with_parts([&](auto&... parts) { recur::load_checkpoint(s.resume, parts...); });
+    recur::check(losses.size() == static_cast<std::size_t>(done_before) &&
+                     tested_at.size() == accuracies.size() &&
+                     (done_before == 0 || order.size() == train_data.size()),
+                 s.resume.string(), ": expected a loss of each iteration, and an order of ", count,
+                 " images, got ", losses.size(), " of ", done_before, " iterations, and ",
+                 order.size(), " images");
+    for (const Index image : order) {
+      recur::check(image >= 0 && image < count, s.resume.string(),
+                   ": order: expected images below ", count, ", got ", image);
+    }
+    for (const double loss : losses) {
+      history.loss.push_back({static_cast<double>(history.loss.size() + 1), loss});
+    }
+    for (std::size_t k = 0; k < accuracies.size(); ++k) {
+      history.accuracy.push_back({tested_at[k], accuracies[k]});
+    }
+    std::printf("goes on from %s, after %lld iterations\n", s.resume.c_str(),
+                static_cast<long long>(done_before));
+  }
+
+  for (Index first = done_before; first < total; first += per_round) {
     const Index last = std::min(total, first + per_round);
     const std::string label =
         s.test_every > 0 || s.iterations > 0
@@ -124,7 +161,8 @@ History train(Classifier<Layer>& model, const Dataset& train_data, const Dataset
 
       history.loss.push_back(
           {static_cast<double>(iteration + 1), static_cast<double>(result.loss)});
-      loss_sum += static_cast<double>(result.loss);
+      losses.push_back(static_cast<double>(result.loss));
+      loss_sum += losses.back();
       for (Index k = 0; k < batch; ++k) {
         right += reading(result.logits, k) == labels[static_cast<std::size_t>(k)] ? 1 : 0;
       }
@@ -137,6 +175,12 @@ History train(Classifier<Layer>& model, const Dataset& train_data, const Dataset
     history.seconds += std::chrono::duration<double>(Clock::now() - start).count();
     const double accuracy = test(model, test_data, s.centred).accuracy();
     history.accuracy.push_back({static_cast<double>(last), accuracy});
+    tested_at.push_back(static_cast<double>(last));
+    accuracies.push_back(accuracy);
+    done_before = last;
+    with_parts([&](const auto&... parts) {
+      recur::save_checkpoint(s.out / "checkpoint.safetensors", parts...);
+    });
     std::printf("  after %lld iterations: test accuracy %.2f %%\n", static_cast<long long>(last),
                 100 * accuracy);
     std::fflush(stdout);

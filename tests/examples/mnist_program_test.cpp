@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -32,11 +33,32 @@ class MnistProgram : public ::testing::Test {
     return run_program(program, folder_, arguments);
   }
 
+  // Two images a class, for training and test.
+  void write_images() const;
+
   TemporaryFolder folder_;
 };
 
 void write(const std::filesystem::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
+}
+
+void MnistProgram::write_images() const {
+  std::string images("\0\0\x08\x03\0\0\0\x14\0\0\0\x1c\0\0\0\x1c", 16);
+  std::string labels("\0\0\x08\x01\0\0\0\x14", 8);
+  for (int k = 0; k < 20; ++k) {
+    images += std::string(784, static_cast<char>(10 * (k % 10)));
+    labels += static_cast<char>(k % 10);
+  }
+  for (const char* part : {"train", "t10k"}) {
+    write(folder_ / (std::string(part) + "-images-idx3-ubyte"), images);
+    write(folder_ / (std::string(part) + "-labels-idx1-ubyte"), labels);
+  }
+}
+
+std::string contents(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
 }
 
 // The four files of a folder, the labels of the training images one byte short.
@@ -71,16 +93,7 @@ TEST_F(MnistProgram, WrongOptionsAreRefused) {
 
 // Trains for a moment on one image a class, writes its files, reads its weights back.
 TEST_F(MnistProgram, TrainsSavesAndEvaluates) {
-  std::string images("\0\0\x08\x03\0\0\0\x14\0\0\0\x1c\0\0\0\x1c", 16);
-  std::string labels("\0\0\x08\x01\0\0\0\x14", 8);
-  for (int k = 0; k < 20; ++k) {
-    images += std::string(784, static_cast<char>(10 * (k % 10)));
-    labels += static_cast<char>(k % 10);
-  }
-  for (const char* part : {"train", "t10k"}) {
-    write(folder_ / (std::string(part) + "-images-idx3-ubyte"), images);
-    write(folder_ / (std::string(part) + "-labels-idx1-ubyte"), labels);
-  }
+  write_images();
   const std::string data = folder_.path().string();
   const std::string out = (folder_ / "out").string();
   for (const char* cell : {"lstm", "gru", "rnn", "rnn_relu"}) {
@@ -118,6 +131,52 @@ TEST_F(MnistProgram, TrainsSavesAndEvaluates) {
       return text.substr(text.rfind("test accuracy: "));
     };
     EXPECT_EQ(accuracy(evaluated.output), accuracy(trained.output));
+  }
+}
+
+// Stopped after two epochs, in the middle of a third, and gone on with by another process: the same
+// weights and losses as without a stop, to the last bit.
+TEST_F(MnistProgram, ResumesToTheSameBits) {
+  write_images();
+  for (const char* optimizer : {"sgd", "adam", "adamw"}) {
+    const auto train = [&](const std::string& out, const std::vector<std::string>& more) {
+      std::vector<std::string> arguments = {"--data",     folder_.path().string(),
+                                            "--out",      (folder_ / out).string(),
+                                            "--cell",     "lstm",
+                                            "--hidden",   "9",
+                                            "--layers",   "2",
+                                            "--dropout",  "0.3",
+                                            "--batch",    "4",
+                                            "--lr",       "0.01",
+                                            "--clip",     "1",
+                                            "--threads",  "1",
+                                            "--no-decay", "--optimizer",
+                                            optimizer};
+      if (std::string(optimizer) == "sgd") {
+        arguments.insert(arguments.end(), {"--momentum", "0.9"});
+      }
+      arguments.insert(arguments.end(), more.begin(), more.end());
+      const Finished finished = run(arguments);
+      EXPECT_EQ(finished.code, 0) << finished.output;
+    };
+    const std::string checkpoint = (folder_ / "stopped" / "checkpoint.safetensors").string();
+    train("whole", {"--iterations", "23"});  // 5 an epoch
+    train("stopped", {"--iterations", "12"});
+    train("resumed", {"--iterations", "23", "--resume", checkpoint});
+    for (const char* file : {"model.safetensors", "losses.csv"}) {
+      EXPECT_EQ(contents(folder_ / "resumed" / file), contents(folder_ / "whole" / file))
+          << optimizer << ": " << file;
+      EXPECT_NE(contents(folder_ / "stopped" / file), contents(folder_ / "whole" / file));
+    }
+    if (std::string(optimizer) == "adam") {
+      const Finished other = run({"--data", folder_.path().string(), "--out",
+                                  (folder_ / "other").string(), "--cell", "lstm", "--hidden", "9",
+                                  "--layers", "2", "--optimizer", "sgd", "--resume", checkpoint});
+      EXPECT_NE(other.code, 0);
+      EXPECT_NE(other.output.find("expected the state of SGD, got that of \"Adam\""),
+                std::string::npos)
+          << other.output;
+    }
   }
 }
 
