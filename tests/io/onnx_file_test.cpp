@@ -265,7 +265,7 @@ TEST(OnnxModel, NodesWithoutANameHaveThatOfTheirOutput) {
   model.name = "";
   EXPECT_EQ(model.file().names(), std::vector<std::string>{"Y_h"});
   model.more = protobuf::bytes(1, protobuf::node("RNN", "Y_h", {"X", "W", "R"}, {"Y"}));
-  EXPECT_ERROR(model.layer(), "m.onnx: there are two nodes \"Y_h\"");
+  EXPECT_ERROR(model.file().node<float>("Y_h"), "m.onnx: there are two nodes \"Y_h\"");
 }
 
 TEST(OnnxModel, OtherDomainsAreOtherOperators) {
@@ -375,6 +375,19 @@ TEST(OnnxModel, WhatDoesNotFitIsSaid) {
   model = Model();
   model.inputs = {"X", "W"};
   expect(model, "RNN node \"rnn\": R: expected a constant, got no input");
+}
+
+TEST(OnnxModel, MoreNodesThanAModelHas) {
+  Model model;
+  const std::string node = protobuf::bytes(1, protobuf::node("RNN", "n", {"X", "W", "R"}, {}));
+  for (int k = 0; k < 9999; ++k) {
+    model.more += node;
+  }
+  EXPECT_EQ(model.file().names().size(), 10000U);
+  EXPECT_ERROR(model.layer(),
+               "m.onnx: expected at most 1 nodes for 1 layers of 1 directions, got 1");
+  model.more += node;
+  EXPECT_ERROR(model.file(), "m.onnx: expected at most 10000 recurrent nodes, got more");
 }
 
 TEST(OnnxModel, WhatIsNoModelIsSaid) {

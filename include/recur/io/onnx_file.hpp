@@ -173,6 +173,11 @@ inline OnnxFile load_onnx_file(const std::filesystem::path& path) {
 template <class E, class Scalar, int I, int H>
 void load_onnx(Recurrent<E, Scalar, I, H>& layer, const OnnxFile& file,
                const std::vector<std::string>& node_names) {
+  // Before they are read: in a hostile file many nodes may share one large constant.
+  const auto most = static_cast<std::size_t>(layer.num_layers() * layer.directions());
+  check(node_names.size() <= most, file.name(), ": expected at most ", most, " nodes for ",
+        layer.num_layers(), " layers of ", layer.directions(), " directions, got ",
+        node_names.size());
   std::vector<OnnxNode<Scalar>> nodes;
   for (const std::string& node_name : node_names) {
     nodes.push_back(file.node<Scalar>(node_name));

@@ -67,6 +67,7 @@ class OnnxGraphReader {
 
   // No model has as many; a file that is all names could fill the memory with them.
   static constexpr std::size_t max_entries = 1'000'000;
+  static constexpr std::size_t max_nodes = 10'000;  // searched by name, one after the other
 
   explicit OnnxGraphReader(std::string name) : graph_{TensorFile(std::move(name)), {}, {}, {}} {}
 
@@ -152,6 +153,8 @@ class OnnxGraphReader {
       for (const auto& attribute : attributes) {
         read_attribute(ProtobufMessage(attribute, where + "attribute"), node);
       }
+      check(graph_.nodes.size() < max_nodes, graph_.tensors.name(), ": expected at most ",
+            max_nodes, " recurrent nodes, got more");
       graph_.nodes.push_back(std::move(node));
     }
   }
