@@ -156,17 +156,20 @@ TEST(Pickle, TensorsStayCalls) {
 
 // No other name is known, whatever it is.
 TEST(Pickle, OtherNamesAreRefused) {
-  for (const auto& name_in_module :
-       std::vector<std::pair<std::string, std::string>>{{"os", "system"},
-                                                        {"builtins", "eval"},
-                                                        {"builtins", "getattr"},
-                                                        {"__builtin__", "exec"},
-                                                        {"torch", "load"},
-                                                        {"torch", "nn.Module"},
-                                                        {"torch._utils", "_rebuild_tensor_v2 "},
-                                                        {"collections", "defaultdict"},
-                                                        {"torch.nn.modules.rnn", "LSTM"},
-                                                        {"", ""}}) {
+  for (const auto& name_in_module : std::vector<std::pair<std::string, std::string>>{
+           {"os", "system"},
+           {"builtins", "eval"},
+           {"builtins", "getattr"},
+           {"__builtin__", "exec"},
+           {"torch", "load"},
+           {"torch", "nn.Module"},
+           {"torch._utils", "_rebuild_tensor_v2 "},
+           {"collections", "defaultdict"},
+           {"os", "OrderedDict"},  // known names in other modules
+           {"other", "_rebuild_tensor_v2"},
+           {"torch.nn", "FloatStorage"},
+           {"torch.nn.modules.rnn", "LSTM"},
+           {"", ""}}) {
     const std::string& module = name_in_module.first;
     const std::string& name = name_in_module.second;
     const std::string full = recur::detail::in_quotes(module + "." + name);

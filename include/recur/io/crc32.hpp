@@ -36,7 +36,7 @@ inline constexpr auto crc32_tables = [] {
 static_assert(std::endian::native == std::endian::little,
               "crc32 takes eight bytes at a time as a little-endian number");
 
-/// The checksum of all bytes; of none: 0. (1.9 GB/s of bytes on an AMD EPYC; bytewise: 0.4.)
+/// The checksum of all bytes; of none: 0. (1.8 GB/s on an AMD EPYC; byte by byte 0.46.)
 inline std::uint32_t crc32(std::span<const std::byte> bytes) {
   const auto& tables = crc32_tables;
   std::uint64_t sum = 0xFFFFFFFFU;
