@@ -45,6 +45,42 @@ std::string literal(Scalar value) {
   return text;
 }
 
+/// Words that name nothing in C++20.
+inline bool is_keyword(const std::string& word) {
+  static const std::set<std::string> keywords{"alignas",       "alignof",     "and",
+                                              "and_eq",        "asm",         "auto",
+                                              "bitand",        "bitor",       "bool",
+                                              "break",         "case",        "catch",
+                                              "char",          "char16_t",    "char32_t",
+                                              "char8_t",       "class",       "co_await",
+                                              "co_return",     "co_yield",    "compl",
+                                              "concept",       "const",       "const_cast",
+                                              "consteval",     "constexpr",   "constinit",
+                                              "continue",      "decltype",    "default",
+                                              "delete",        "do",          "double",
+                                              "dynamic_cast",  "else",        "enum",
+                                              "explicit",      "export",      "extern",
+                                              "false",         "float",       "for",
+                                              "friend",        "goto",        "if",
+                                              "inline",        "int",         "long",
+                                              "mutable",       "namespace",   "new",
+                                              "noexcept",      "not",         "not_eq",
+                                              "nullptr",       "operator",    "or",
+                                              "or_eq",         "private",     "protected",
+                                              "public",        "register",    "reinterpret_cast",
+                                              "requires",      "return",      "short",
+                                              "signed",        "sizeof",      "static",
+                                              "static_assert", "static_cast", "struct",
+                                              "switch",        "template",    "this",
+                                              "thread_local",  "throw",       "true",
+                                              "try",           "typedef",     "typeid",
+                                              "typename",      "union",       "unsigned",
+                                              "using",         "virtual",     "void",
+                                              "volatile",      "wchar_t",     "while",
+                                              "xor",           "xor_eq"};
+  return keywords.count(word) > 0;
+}
+
 /// `lstm.weight_ih_l0` → `lstm_weight_ih_l0`: a name of C++, not among those taken.
 inline std::string identifier(const std::string& name, std::set<std::string>& taken) {
   std::string result;
@@ -58,7 +94,7 @@ inline std::string identifier(const std::string& name, std::set<std::string>& ta
     result = (result.starts_with('_') ? "tensor" : "tensor_") + result;
   }
   std::string unique = result;
-  for (int k = 2; !taken.insert(unique).second; ++k) {
+  for (int k = 2; is_keyword(unique) || !taken.insert(unique).second; ++k) {
     unique = result + "_" + std::to_string(k);
   }
   return unique;

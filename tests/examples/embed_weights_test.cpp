@@ -166,6 +166,7 @@ TEST(EmbedWeights, NamesOfCpp) {
   EXPECT_EQ(embed::identifier("0.weight", taken), "tensor_0_weight");
   EXPECT_EQ(embed::identifier("_x", taken), "tensor_x");
   EXPECT_EQ(embed::identifier("tensors", taken), "tensors_2");
+  EXPECT_EQ(embed::identifier("new", taken), "new_2");
   EXPECT_EQ(embed::quoted("a\"b\\\n"), "\"a\\\"b\\\\\\012\"");
 }
 
