@@ -52,6 +52,11 @@ cmake -S "$root" -B "$build" ${generator[@]+"${generator[@]}"} -DCMAKE_CXX_COMPI
   { cat "$build/configure.log"; exit 1; }
 cmake --build "$build" --target fuzz_readers
 
+# idx's reader takes files by name.
+temporary=$(mktemp -d /dev/shm/recur_fuzz.XXXXXX 2>/dev/null || mktemp -d)
+trap 'rm -rf "$temporary"' EXIT
+export TMPDIR=$temporary
+
 files=$root/tests/golden/files
 failed=()
 for reader in "${readers[@]}"; do
