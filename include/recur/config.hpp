@@ -19,6 +19,35 @@
 // Set from outside: RECUR_HAS_ZLIB, where zlib is there and linked (recur::io does it), so that
 // compressed files can be read.
 
+// The instruction set and the use of threads are part of the name of everything in the library (an
+// inline namespace). With one name for all, a program whose parts are compiled for different
+// processors would keep one copy of each function, perhaps one that the processor cannot run; now
+// each part has its own, and to hand a layer from one to the other does not link. recur::Error is
+// the same for all. Eigen's own functions have one name all the same: such a program must set
+// EIGEN_MAX_ALIGN_BYTES to one value everywhere, or memory is freed as it was not allocated.
+#if defined(EIGEN_VECTORIZE_AVX512)
+#define RECUR_INSTRUCTION_SET avx512
+#elif defined(EIGEN_VECTORIZE_AVX2) && defined(EIGEN_VECTORIZE_FMA)
+#define RECUR_INSTRUCTION_SET avx2_fma
+#elif defined(EIGEN_VECTORIZE_AVX2)
+#define RECUR_INSTRUCTION_SET avx2
+#elif defined(EIGEN_VECTORIZE_AVX)
+#define RECUR_INSTRUCTION_SET avx
+#elif defined(EIGEN_VECTORIZE_SSE)
+#define RECUR_INSTRUCTION_SET sse
+#elif defined(EIGEN_VECTORIZE_NEON)
+#define RECUR_INSTRUCTION_SET neon
+#else
+#define RECUR_INSTRUCTION_SET other
+#endif
+#define RECUR_JOIN_NAMES(a, b) a##_##b
+#define RECUR_JOIN(a, b) RECUR_JOIN_NAMES(a, b)
+#if RECUR_HAS_OPENMP
+#define RECUR_ABI RECUR_JOIN(RECUR_INSTRUCTION_SET, openmp)
+#else
+#define RECUR_ABI RECUR_JOIN(RECUR_INSTRUCTION_SET, alone)
+#endif
+
 // For the few functions whose speed hangs on their being inlined into a register-blocked loop.
 #if defined(__GNUC__) || defined(__clang__)
 #define RECUR_ALWAYS_INLINE inline __attribute__((always_inline))

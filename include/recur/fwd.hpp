@@ -7,8 +7,11 @@
 #include "recur/config.hpp"
 
 namespace recur {
-
 class Error;
+}  // namespace recur
+
+namespace recur::inline RECUR_ABI {
+
 class TensorFile;
 class SafetensorsWriter;
 struct StoredTensor;
@@ -54,4 +57,4 @@ class Adam;
 template <class Scalar>
 class AdamW;
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -4,6 +4,8 @@
 #
 #   cmake -DROOT=<include directory> -P include_graph.cmake
 #
+# Everything stands in namespace recur::inline RECUR_ABI (config.hpp).
+#
 # A header in recur/<folder>/ may include headers of its own folder and of lower ones:
 #   recur.hpp → io, optim, nn → layers → cells → kernels → math → core → Eigen/Core
 # config.hpp, version.hpp and fwd.hpp may be included by all and include none of the folders.
@@ -20,6 +22,7 @@ set(rank_nn 5)
 set(rank_optim 5)
 set(rank_io 5)
 set(common config.hpp version.hpp fwd.hpp)
+set(plain_namespace config.hpp version.hpp fwd.hpp core/check.hpp) # recur::Error and constants
 
 set(faults 0)
 macro(fault line reason)
@@ -98,6 +101,8 @@ foreach(header IN LISTS headers)
     endif()
     if(line MATCHES "^ *# *include *[<\"]([^>\"]+)[>\"]")
       check_include(${number} "${CMAKE_MATCH_1}")
+    elseif(line MATCHES "^namespace recur(::[a-z]+)? {" AND NOT header IN_LIST plain_namespace)
+      fault(${number} "write namespace recur::inline RECUR_ABI: see config.hpp")
     elseif(line MATCHES "Eigen::internal" AND NOT header STREQUAL "kernels/packet.hpp")
       string(REGEX REPLACE "//.*" "" code "${line}")
       if(code MATCHES "Eigen::internal")

@@ -10,7 +10,7 @@
 #include "recur/cells/step.hpp"
 #include "recur/core/state.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// What a cell's forward leaves for backward; can be used again, then nothing is allocated.
 template <math::Equations E, class Scalar>
@@ -257,4 +257,4 @@ class Cell {
   kernels::PackedWeights<E, Scalar> packed_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

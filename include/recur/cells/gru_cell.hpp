@@ -6,7 +6,7 @@
 #include "recur/cells/cell.hpp"
 #include "recur/math/gru.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// One step of the GRU, equations in math/gru.hpp; members in cells/cell.hpp (Cell).
 ///
@@ -16,4 +16,4 @@ namespace recur {
 template <class Scalar, int InputSize = Dynamic, int HiddenSize = Dynamic>
 using GRUCell = Cell<math::GRU, Scalar, InputSize, HiddenSize>;
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -6,7 +6,7 @@
 #include "recur/cells/cell.hpp"
 #include "recur/math/lstm.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// One step of the LSTM, equations in math/lstm.hpp; members in cells/cell.hpp (Cell).
 ///
@@ -16,4 +16,4 @@ namespace recur {
 template <class Scalar, int InputSize = Dynamic, int HiddenSize = Dynamic>
 using LSTMCell = Cell<math::LSTM, Scalar, InputSize, HiddenSize>;
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -7,7 +7,7 @@
 #include "recur/core/check.hpp"
 #include "recur/math/rnn.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Arguments of LSTM and GRU.
 struct RecurrentOptions {
@@ -118,4 +118,4 @@ struct CellTraits<math::RNN> {
   static math::RNN equations(const auto& options) { return {options.nonlinearity}; }
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -6,7 +6,7 @@
 #include "recur/cells/cell.hpp"
 #include "recur/math/rnn.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// One step of the RNN, equations in math/rnn.hpp; members in cells/cell.hpp (Cell).
 ///
@@ -16,4 +16,4 @@ namespace recur {
 template <class Scalar, int InputSize = Dynamic, int HiddenSize = Dynamic>
 using RNNCell = Cell<math::RNN, Scalar, InputSize, HiddenSize>;
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

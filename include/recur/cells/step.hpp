@@ -11,7 +11,7 @@
 #include "recur/kernels/threads.hpp"
 #include "recur/kernels/two_products.hpp"
 
-namespace recur::cells {
+namespace recur::inline RECUR_ABI::cells {
 
 /// What a step reads: a cell's equations and the packed copies of its parameters.
 template <class E, class Scalar>
@@ -219,4 +219,4 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
   }
 }
 
-}  // namespace recur::cells
+}  // namespace recur::inline RECUR_ABI::cells

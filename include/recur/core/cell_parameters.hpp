@@ -9,7 +9,7 @@
 #include "recur/core/random.hpp"
 #include "recur/core/tensor.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Sizes of one cell. `output` is what the next step and layer see: proj_size where it is positive,
 /// else `hidden`.
@@ -79,4 +79,4 @@ void initialize_uniform(Parameters& parameters, Index hidden_size, Generator& ge
       [&](const ParameterName&, auto& array) { generator.fill_uniform(array, bound); }, parameters);
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -19,11 +19,16 @@
 
 namespace recur {
 
-/// Wrong argument: a shape, an option, a missing or misshaped tensor of a file.
+/// Wrong argument: a shape, an option, a missing or misshaped tensor of a file. One type for parts
+/// of a program that are compiled for different processors.
 class Error : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
 };
+
+}  // namespace recur
+
+namespace recur::inline RECUR_ABI {
 
 /// The sizes of an array as PyTorch prints them: `(2, 3, 5)`, and `(3,)` for one dimension. Turned
 /// into text only where it is printed, so that checks that hold cost nothing.
@@ -101,4 +106,4 @@ void warn(const Parts&... parts) {
   }
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

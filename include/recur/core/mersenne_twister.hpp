@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <limits>
 
-namespace recur {
+#include "recur/config.hpp"
+
+namespace recur::inline RECUR_ABI {
 
 /// A std::uniform_random_bit_generator of 32 bits. With n = 624, m = 397 and all numbers of 32
 /// bits,
@@ -86,4 +88,4 @@ class MersenneTwister {
   State state_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

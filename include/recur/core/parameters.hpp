@@ -38,7 +38,7 @@
 #include "recur/core/check.hpp"
 #include "recur/core/tensor.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// PyTorch's name of a parameter, put together only when asked for: `weight_ih_l1_reverse`.
 struct ParameterName {
@@ -349,4 +349,4 @@ Index parameter_count(const Model& model) {
   return count;
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -14,7 +14,7 @@
 #include "recur/config.hpp"
 #include "recur/core/mersenne_twister.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Mersenne twister with PyTorch's transformations (ATen/core/TransformationHelper.h).
 ///
@@ -153,4 +153,4 @@ inline Generator& default_generator() {
 /// Starts this thread's default generator anew (torch.manual_seed).
 inline void manual_seed(std::uint64_t seed) { default_generator() = Generator(seed); }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -8,7 +8,7 @@
 
 #include "recur/core/tensor.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// State of an RNN or a GRU. An empty array (default-constructed) means "left out": zeros for an
 /// initial state, no gradient for a gradient.
@@ -40,4 +40,4 @@ struct LSTMState {
 template <class E, class Array>
 using StateOf = std::conditional_t<E::has_c, LSTMState<Array>, HiddenState<Array>>;
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

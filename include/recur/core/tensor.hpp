@@ -18,7 +18,7 @@
 
 #include "recur/core/check.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Matrix in PyTorch's layout: parameters, unbatched sequences, batches of one step.
 template <class Scalar, int Rows = Dynamic, int Cols = Dynamic>
@@ -201,4 +201,4 @@ class Tensor3 {
   Index sizes_[3] = {0, 0, 0};
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -24,7 +24,7 @@
 
 #include "recur/core/check.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// A file that is being written. It has another name until commit(); without commit() it is gone in
 /// the end. The name is the file's own and `.tmp` with a number, in the same folder: a process that
@@ -141,4 +141,4 @@ inline void write_file_atomically(const std::filesystem::path& path,
   file.commit();
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

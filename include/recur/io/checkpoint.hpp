@@ -22,7 +22,7 @@
 #include "recur/io/checkpoint_reader.hpp"
 #include "recur/io/checkpoint_writer.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Writes the parts of a training, names and parts by turns, as one file: whole or not at all, so
 /// that a process that is killed leaves the last checkpoint or the new one.
@@ -61,4 +61,4 @@ void load_checkpoint(const std::filesystem::path& path, Parts&... parts) {
   detail::CheckpointReader(file).load(static_cast<void*>(nullptr), parts...);
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

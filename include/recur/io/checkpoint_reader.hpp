@@ -17,7 +17,7 @@
 #include "recur/io/checkpoint_writer.hpp"
 #include "recur/io/tensor_file.hpp"
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 /// Every part is first staged: checked, and what it needs made ready. What staging gives is called
 /// after the last part was found to fit; it writes and does not fail.
@@ -262,4 +262,4 @@ class CheckpointReader {
   std::set<std::string> taken_;
 };
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

@@ -18,7 +18,7 @@
 #include "recur/io/safetensors_writer.hpp"
 #include "recur/io/state_dict.hpp"
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 template <class T>
 concept Optimizer = requires(const T& optimizer) {
@@ -169,4 +169,4 @@ class CheckpointWriter {
   SafetensorsWriter writer_;
 };
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

@@ -11,7 +11,9 @@
 #include <cstring>  // std::memcpy
 #include <span>
 
-namespace recur::detail {
+#include "recur/config.hpp"
+
+namespace recur::inline RECUR_ABI::detail {
 
 // tables[0][b]: what byte b does to the sum. tables[k][b]: what it does with k zero bytes after it,
 // so that eight bytes are eight independent look-ups.
@@ -57,4 +59,4 @@ inline std::uint32_t crc32(std::span<const std::byte> bytes) {
   return ~rest;
 }
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

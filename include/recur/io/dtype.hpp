@@ -20,7 +20,7 @@
 #include "recur/core/check.hpp"
 #include "recur/io/half.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 static_assert(std::endian::native == std::endian::little,
               "files of tensors are little-endian: so must the machine be");
@@ -168,4 +168,4 @@ void encode_elements(std::string_view dtype, std::span<const Scalar> from, std::
 
 }  // namespace detail
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

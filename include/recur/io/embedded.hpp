@@ -17,7 +17,7 @@
 #include "recur/core/parameters.hpp"
 #include "recur/io/half.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// The bits of a number in half precision (IEEE 754 binary16), for arrays of weights.
 struct HalfBits {
@@ -178,4 +178,4 @@ void load_embedded(Model& model, std::span<const EmbeddedTensor> tensors,
       prefix);
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -11,7 +11,7 @@
 
 #include "recur/layers/stack.hpp"
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 /// place[k]: where gate k of ours (math/) stands among theirs.
 template <std::size_t Gates>
@@ -66,4 +66,4 @@ void check_convertible(const Layer& layer, const char* framework, Index index, I
       layer.directions(), ", got ", index, " and ", direction);
 }
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

@@ -9,7 +9,9 @@
 #include <bit>  // std::bit_cast
 #include <cstdint>
 
-namespace recur::detail {
+#include "recur/config.hpp"
+
+namespace recur::inline RECUR_ABI::detail {
 
 /// Exact for every one of them.
 inline float half_to_float(std::uint16_t half) {
@@ -79,4 +81,4 @@ std::uint16_t round_to_16_bits(double value) {
 inline std::uint16_t to_half(double value) { return round_to_16_bits<5, 10>(value); }
 inline std::uint16_t to_bfloat(double value) { return round_to_16_bits<8, 7>(value); }
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

@@ -17,7 +17,7 @@
 #include <zlib.h>
 #endif
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 /// Deflate makes at most this many bytes of one (https://zlib.net/zlib_tech.html).
 inline constexpr std::uint64_t max_deflate_ratio = 1032;
@@ -77,4 +77,4 @@ inline std::vector<std::byte> inflate([[maybe_unused]] std::span<const std::byte
 #endif
 }
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

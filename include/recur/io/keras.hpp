@@ -29,7 +29,7 @@
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Weights of keras.layers.LSTM. Empty bias: use_bias=False.
 template <class Scalar>
@@ -215,4 +215,4 @@ auto to_keras(const Recurrent<E, Scalar, I, H>& layer, Index index = 0, Index di
   return weights;
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -18,7 +18,7 @@
 #include "recur/io/torch_file.hpp"
 #include "recur/io/zip.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 namespace detail {
 
@@ -129,4 +129,4 @@ inline TensorFile load_tensors(const std::filesystem::path& path) {
   return result;
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -32,7 +32,7 @@
 
 #include "recur/core/check.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// A whole file, read-only, for as long as the object lives.
 ///
@@ -186,6 +186,6 @@ class MappedFile {
   bool mapped_ = false;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI
 
 #undef RECUR_MAPS_FILES

@@ -30,7 +30,7 @@
 #include "recur/io/tensor_file.hpp"
 #include "recur/io/zip.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 namespace detail {
 
@@ -300,4 +300,4 @@ inline TensorFile load_npz(const std::filesystem::path& path) {
   return result;
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -16,7 +16,7 @@
 #include "recur/io/npy.hpp"
 #include "recur/io/zip_writer.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 namespace detail {
 
@@ -122,4 +122,4 @@ void save_npz(const std::filesystem::path& path, const Model& model,
   writer.save(path);
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

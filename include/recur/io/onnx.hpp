@@ -24,7 +24,7 @@
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// One LSTM, GRU or RNN node: its constant inputs and its attributes, with ONNX's names and
 /// defaults.
@@ -250,4 +250,4 @@ OnnxNode<Scalar> to_onnx(const Recurrent<E, Scalar, I, H>& layer, Index index = 
   return node;
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -14,7 +14,7 @@
 #include "recur/io/onnx.hpp"
 #include "recur/io/onnx_graph.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// An .onnx file. All errors are recur::Error and name the file and the node. A const object can be
 /// shared among threads; copies share the memory that the tensors stand in.
@@ -189,4 +189,4 @@ void load_onnx(Recurrent<E, Scalar, I, H>& layer, const OnnxFile& file,
   }
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

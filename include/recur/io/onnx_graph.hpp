@@ -27,7 +27,7 @@
 #include "recur/io/protobuf_message.hpp"
 #include "recur/io/tensor_file.hpp"
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 /// The recurrent nodes and the constants of a graph.
 struct OnnxGraph {
@@ -357,4 +357,4 @@ inline OnnxGraph read_onnx_graph(std::span<const std::byte> contents, std::strin
   return OnnxGraphReader::read(contents, std::move(name), std::move(memory));
 }
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

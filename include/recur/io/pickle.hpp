@@ -21,7 +21,7 @@
 #include "recur/io/pickle_value.hpp"
 #include "recur/io/tensor_file.hpp"
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 /// The values of a pickle. Memory is proportional to its size: each instruction makes one value at
 /// most, and refers to others where it repeats them. `where` begins the texts of errors; the bytes
@@ -401,4 +401,4 @@ class Pickle {
   PickleRef root_ = none_value;
 };
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

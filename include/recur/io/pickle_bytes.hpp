@@ -13,7 +13,7 @@
 
 #include "recur/core/check.hpp"
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 /// `where` begins the texts of errors, and the place of the instruction follows; the bytes must
 /// outlive the object.
@@ -79,4 +79,4 @@ class PickleBytes {
   std::size_t instruction_ = 0;  // where this one began
 };
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

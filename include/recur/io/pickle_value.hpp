@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
-namespace recur::detail {
+#include "recur/config.hpp"
+
+namespace recur::inline RECUR_ABI::detail {
 
 /// What a pickle may name.
 enum class PickleName : std::uint8_t {
@@ -112,4 +114,4 @@ struct PickleValue {
   double real() const { return std::bit_cast<double>(integer); }
 };
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

@@ -22,7 +22,7 @@
 
 #include "recur/core/check.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// One field as it stands in a message. `bytes` belongs to the message.
 struct ProtobufField {
@@ -144,4 +144,4 @@ class ProtobufMessage {
   std::string where_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -33,7 +33,7 @@
 #include "recur/io/mapped_file.hpp"
 #include "recur/io/tensor_file.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 namespace detail {
 
@@ -266,4 +266,4 @@ inline TensorFile load_safetensors(const std::filesystem::path& path) {
   return file;
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -22,7 +22,7 @@
 #include "recur/io/atomic_file.hpp"
 #include "recur/io/safetensors.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Gathers tensors and writes them as one file.
 ///
@@ -197,4 +197,4 @@ class SafetensorsWriter {
   std::map<std::string, std::string> metadata_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -35,7 +35,7 @@
 #include "recur/io/state_dict.hpp"
 #include "recur/version.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// How load_with_check compares.
 struct CheckOptions {
@@ -398,4 +398,4 @@ CheckResult load_with_check(Model& model, const std::filesystem::path& path,
   return load_with_check(model, path, detail::Forward{}, options);
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

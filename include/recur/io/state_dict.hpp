@@ -20,7 +20,7 @@
 #include "recur/io/load_tensors.hpp"
 #include "recur/io/safetensors_writer.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// How save_state_dict writes.
 struct SaveOptions {
@@ -232,4 +232,4 @@ LoadReport load_state_dict(Model& model, const File& file, const Prefix& prefix)
   return load_state_dict(model, file, LoadOptions{.prefix = std::string(prefix)});
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -10,7 +10,7 @@
 
 #include "recur/core/check.hpp"
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 /// The elements in row-major order: element (i, j, …) stands at i · strides[0] + j · strides[1] +
 /// …, counted in elements of `element` bytes.
@@ -39,4 +39,4 @@ inline std::vector<std::byte> gather(std::span<const std::byte> from,
   return to;
 }
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

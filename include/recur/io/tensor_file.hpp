@@ -17,7 +17,7 @@
 #include "recur/core/tensor.hpp"
 #include "recur/io/dtype.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// One tensor as it stands in a file: row-major, contiguous. `bytes` belongs to the TensorFile and
 /// may be unaligned.
@@ -188,4 +188,4 @@ class TensorFile {
   std::map<std::string, std::string> metadata_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

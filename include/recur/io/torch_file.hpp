@@ -29,7 +29,7 @@
 #include "recur/io/torch_tensors.hpp"
 #include "recur/io/zip.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 namespace detail {
 
@@ -283,4 +283,4 @@ inline TensorFile load_torch(const std::filesystem::path& path, const std::strin
   return result;
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

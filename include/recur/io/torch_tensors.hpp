@@ -23,7 +23,7 @@
 #include "recur/io/tensor_file.hpp"
 #include "recur/io/zip.hpp"
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 /// The contents of an entry that the archive must have.
 inline ZipContents torch_entry(const ZipFile& zip, const std::string& entry_name) {
@@ -250,4 +250,4 @@ class TorchTensors {
   std::map<PickleRef, std::span<const std::byte>> copies_;           // of tensors, by their call
 };
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

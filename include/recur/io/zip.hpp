@@ -30,7 +30,7 @@
 #include "recur/io/inflate.hpp"
 #include "recur/io/tensor_file.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// One file of an archive. Name and bytes belong to the archive's memory.
 struct ZipEntry {
@@ -306,4 +306,4 @@ class ZipFile {
   std::map<std::string_view, std::size_t> by_name_;  // position in entries_
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

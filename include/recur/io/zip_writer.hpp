@@ -18,7 +18,7 @@
 #include "recur/io/crc32.hpp"
 #include "recur/io/tensor_file.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Gathers files and makes an archive of them.
 ///
@@ -133,4 +133,4 @@ class ZipWriter {
   std::vector<std::byte> directory_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

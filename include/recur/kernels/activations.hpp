@@ -32,7 +32,7 @@
 #include "recur/kernels/packet.hpp"
 #include "recur/math/activations.hpp"
 
-namespace recur::kernels {
+namespace recur::inline RECUR_ABI::kernels {
 
 namespace detail {
 
@@ -177,4 +177,4 @@ RECUR_ALWAYS_INLINE Vec<Scalar, Width> d_relu(const Vec<Scalar, Width>& y,
   return where_positive(y, dy);
 }
 
-}  // namespace recur::kernels
+}  // namespace recur::inline RECUR_ABI::kernels

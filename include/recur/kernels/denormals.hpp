@@ -14,7 +14,7 @@
 #include <xmmintrin.h>
 #endif
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 namespace kernels::detail {
 
@@ -80,4 +80,4 @@ class FlushDenormals {
 };
 
 }  // namespace kernels
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

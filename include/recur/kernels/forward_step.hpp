@@ -12,7 +12,7 @@
 #include "recur/kernels/packed_weights.hpp"
 #include "recur/kernels/pointwise.hpp"
 
-namespace recur::kernels {
+namespace recur::inline RECUR_ABI::kernels {
 
 namespace detail {
 
@@ -144,4 +144,4 @@ void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& 
   }
 }
 
-}  // namespace recur::kernels
+}  // namespace recur::inline RECUR_ABI::kernels

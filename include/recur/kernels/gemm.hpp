@@ -20,7 +20,7 @@
 #include "recur/kernels/packet.hpp"
 #include "recur/kernels/threads.hpp"
 
-namespace recur::kernels {
+namespace recur::inline RECUR_ABI::kernels {
 
 /// A (M × K): element (m, k) at data[m * row_stride + k * column_stride].
 template <class Scalar>
@@ -454,4 +454,4 @@ void sum_rows(Index K, Index N, RowsB<Scalar> b, Start start, Scalar* sum, Scala
   }
 }
 
-}  // namespace recur::kernels
+}  // namespace recur::inline RECUR_ABI::kernels

@@ -11,7 +11,7 @@
 #include "recur/kernels/gemm.hpp"
 #include "recur/math/cell.hpp"
 
-namespace recur::kernels {
+namespace recur::inline RECUR_ABI::kernels {
 
 /// A matrix B (K × N) in panels.
 template <class Scalar>
@@ -183,4 +183,4 @@ struct PackedWeights {
   }
 };
 
-}  // namespace recur::kernels
+}  // namespace recur::inline RECUR_ABI::kernels

@@ -19,7 +19,7 @@
 #pragma GCC diagnostic ignored "-Wignored-attributes"
 #endif
 
-namespace recur::kernels {
+namespace recur::inline RECUR_ABI::kernels {
 
 namespace detail {
 
@@ -289,7 +289,7 @@ struct Vec {
   }
 };
 
-}  // namespace recur::kernels
+}  // namespace recur::inline RECUR_ABI::kernels
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop

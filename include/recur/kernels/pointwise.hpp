@@ -11,7 +11,7 @@
 #include "recur/kernels/packet.hpp"
 #include "recur/math/cell.hpp"
 
-namespace recur::kernels {
+namespace recur::inline RECUR_ABI::kernels {
 
 /// Rows of h and c in memory: row b starts at h + b * h_stride. What is not there is null: c of
 /// cells that have none, h of cells with a projection (whose equations do not look at it).
@@ -211,4 +211,4 @@ RECUR_FLATTEN void pointwise_backward(const E& equations, Index rows, Index hidd
   }
 }
 
-}  // namespace recur::kernels
+}  // namespace recur::inline RECUR_ABI::kernels

@@ -23,7 +23,7 @@
 #include <vector>
 #endif
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Threads that a call from here may use: OpenMP's setting (OMP_NUM_THREADS, omp_set_num_threads).
 /// Inside a parallel region of the caller it is 1.
@@ -201,4 +201,4 @@ void parallel_ranges(int threads, Index count, Index grain, F&& f) {
 }
 
 }  // namespace kernels
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

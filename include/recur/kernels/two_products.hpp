@@ -8,7 +8,7 @@
 #include "recur/kernels/packed_weights.hpp"
 #include "recur/kernels/pointwise.hpp"
 
-namespace recur::kernels {
+namespace recur::inline RECUR_ABI::kernels {
 
 /// One step forward of `rows` sequences. slots: in: the input's half of the sums, W_ih x + biases;
 /// out: what backward needs. prev: read. next: overwritten. threads: that share the columns of the
@@ -72,4 +72,4 @@ void backward_operand(const E& equations, Index rows, Index hidden, PackedB<Scal
   }
 }
 
-}  // namespace recur::kernels
+}  // namespace recur::inline RECUR_ABI::kernels

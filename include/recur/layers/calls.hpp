@@ -14,7 +14,7 @@
 #include "recur/layers/shape_checks.hpp"
 #include "recur/layers/stack_parameters.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// What forward gives. Array: of the output, in the shape of the input.
 template <class Array, class State>
@@ -250,4 +250,4 @@ class Calls {
 };
 
 }  // namespace layers
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

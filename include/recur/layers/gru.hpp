@@ -6,7 +6,7 @@
 #include "recur/layers/stack.hpp"
 #include "recur/math/gru.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Gated recurrent unit, equations in math/gru.hpp; members in layers/stack.hpp (Recurrent).
 ///
@@ -16,4 +16,4 @@ namespace recur {
 template <class Scalar, int InputSize = Dynamic, int HiddenSize = Dynamic>
 using GRU = Recurrent<math::GRU, Scalar, InputSize, HiddenSize>;
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -7,7 +7,7 @@
 #include "recur/layers/stack.hpp"
 #include "recur/math/gru_reset_before.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Gated recurrent unit, equations in math/gru_reset_before.hpp; members in layers/stack.hpp
 /// (Recurrent); parameters by the names and with the shapes of torch.nn.GRU, which has the reset
@@ -19,4 +19,4 @@ namespace recur {
 template <class Scalar, int InputSize = Dynamic, int HiddenSize = Dynamic>
 using GRUResetBefore = Recurrent<math::GRUResetBefore, Scalar, InputSize, HiddenSize>;
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

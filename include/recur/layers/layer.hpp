@@ -22,7 +22,7 @@
 #include "recur/cells/step.hpp"
 #include "recur/layers/tape.hpp"
 
-namespace recur::layers {
+namespace recur::inline RECUR_ABI::layers {
 
 /// Memory of one direction of a layer. Slot and step strides are those of a (·, B, D·size) tensor.
 template <class Scalar>
@@ -285,4 +285,4 @@ class Layer {
   int step_threads_ = 1;  // that share the units of a single step
 };
 
-}  // namespace recur::layers
+}  // namespace recur::inline RECUR_ABI::layers

@@ -6,7 +6,7 @@
 #include "recur/layers/stack.hpp"
 #include "recur/math/lstm.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Long short-term memory, equations in math/lstm.hpp; members in layers/stack.hpp (Recurrent).
 ///
@@ -21,4 +21,4 @@ namespace recur {
 template <class Scalar, int InputSize = Dynamic, int HiddenSize = Dynamic>
 using LSTM = Recurrent<math::LSTM, Scalar, InputSize, HiddenSize>;
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -8,7 +8,7 @@
 
 #include "recur/core/state.hpp"
 
-namespace recur::layers {
+namespace recur::inline RECUR_ABI::layers {
 
 /// A matrix of the storage order of `Derived`.
 template <class Scalar, class Derived>
@@ -58,4 +58,4 @@ void resize_matrix(Matrix& m, Index steps, Index features) {
   Matrix::IsRowMajor ? m.resize(steps, features) : m.resize(features, steps);
 }
 
-}  // namespace recur::layers
+}  // namespace recur::inline RECUR_ABI::layers

@@ -10,7 +10,7 @@
 
 #include "recur/layers/shape_checks.hpp"
 
-namespace recur::layers {
+namespace recur::inline RECUR_ABI::layers {
 
 /// The cell's own names of its slots; none where its equations give none.
 template <math::Equations E>
@@ -64,4 +64,4 @@ Tensor3<Scalar> observe(const Tape<Scalar>& tape, std::string_view name, Index l
   return result;
 }
 
-}  // namespace recur::layers
+}  // namespace recur::inline RECUR_ABI::layers

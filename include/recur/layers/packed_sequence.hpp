@@ -19,7 +19,7 @@
 #include "recur/layers/matrix_views.hpp"
 #include "recur/layers/schedule.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Sequences in order of falling length, step by step: all first elements, all second ones, …
 /// Made by pack_padded_sequence and pack_sequence; fields as PyTorch's. A default-constructed one
@@ -342,4 +342,4 @@ std::vector<RowMatrix<Scalar>> unpack_sequence(const PackedSequence<Scalar>& pac
   return unpad_sequence(padded, lengths);
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -14,7 +14,7 @@
 #include "recur/layers/layer.hpp"
 #include "recur/layers/stack_parameters.hpp"
 
-namespace recur::layers {
+namespace recur::inline RECUR_ABI::layers {
 
 /// The layers of a module, as the passes see them.
 template <math::Equations E, class Scalar>
@@ -394,4 +394,4 @@ class Passes {
   Index output_;
 };
 
-}  // namespace recur::layers
+}  // namespace recur::inline RECUR_ABI::layers

@@ -6,7 +6,7 @@
 #include "recur/layers/stack.hpp"
 #include "recur/math/rnn.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Elman network, equations in math/rnn.hpp; members in layers/stack.hpp (Recurrent).
 ///
@@ -18,4 +18,4 @@ namespace recur {
 template <class Scalar, int InputSize = Dynamic, int HiddenSize = Dynamic>
 using RNN = Recurrent<math::RNN, Scalar, InputSize, HiddenSize>;
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -15,7 +15,7 @@
 
 #include "recur/core/check.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// How many steps of each sequence count: made from a std::vector<Index> or anything alike. Refers
 /// to it.
@@ -125,4 +125,4 @@ inline void check_lengths(std::span<const Index> lengths, Index batch, Index ste
   }
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -10,7 +10,7 @@
 #include "recur/layers/tape.hpp"
 #include "recur/math/cell.hpp"
 
-namespace recur::layers {
+namespace recur::inline RECUR_ABI::layers {
 
 /// The sizes of a module.
 struct ModuleSizes {
@@ -75,4 +75,4 @@ struct ShapeChecks {
   }
 };
 
-}  // namespace recur::layers
+}  // namespace recur::inline RECUR_ABI::layers

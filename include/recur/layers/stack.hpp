@@ -12,7 +12,7 @@
 #include "recur/layers/calls.hpp"
 #include "recur/layers/observe.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Layers × directions of one cell: what torch.nn.LSTM, GRU and RNN are.
 ///
@@ -323,4 +323,4 @@ class Recurrent {
   std::vector<kernels::PackedWeights<E, Scalar>> packed_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

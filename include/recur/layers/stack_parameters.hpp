@@ -7,7 +7,7 @@
 
 #include "recur/core/cell_parameters.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Parameters of all layers and directions, in PyTorch's order: layer outer, direction inner.
 template <class Scalar>
@@ -35,4 +35,4 @@ struct StackParameters {
   }
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -11,7 +11,7 @@
 #include "recur/core/tensor.hpp"
 #include "recur/layers/schedule.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Scratch memory of a call. One a thread; its contents never matter.
 template <class Scalar>
@@ -71,4 +71,4 @@ struct Tape {
   Workspace<Scalar> workspace;  ///< scratch memory of forward and backward
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

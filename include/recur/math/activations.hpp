@@ -6,7 +6,9 @@
 
 #include <cmath>
 
-namespace recur::math {
+#include "recur/config.hpp"
+
+namespace recur::inline RECUR_ABI::math {
 
 /// σ(x) = 1 / (1 + exp(-x))
 template <class V>
@@ -46,4 +48,4 @@ V d_relu(const V& y, const V& dy) {
   return y > V(0) ? dy : V(0);
 }
 
-}  // namespace recur::math
+}  // namespace recur::inline RECUR_ABI::math

@@ -21,7 +21,9 @@
 #include <cstddef>
 #include <utility>  // std::as_const
 
-namespace recur::math {
+#include "recur/config.hpp"
+
+namespace recur::inline RECUR_ABI::math {
 
 /// The state of a unit (V = a number) or of several (V = a vector register). c only where has_c.
 template <class V>
@@ -86,4 +88,4 @@ concept TwoProducts = Equations<E> && E::gates - E::shared_gates == 1 &&
   equations.backward_operand(std::as_const(slots), slots, 1.0, std::as_const(state), state);
 };
 
-}  // namespace recur::math
+}  // namespace recur::inline RECUR_ABI::math

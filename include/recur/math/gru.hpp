@@ -13,7 +13,7 @@
 #include "recur/math/activations.hpp"
 #include "recur/math/cell.hpp"
 
-namespace recur::math {
+namespace recur::inline RECUR_ABI::math {
 
 struct GRU {
   static constexpr const char* name = "GRU";
@@ -46,4 +46,4 @@ struct GRU {
   }
 };
 
-}  // namespace recur::math
+}  // namespace recur::inline RECUR_ABI::math

@@ -15,7 +15,7 @@
 #include "recur/math/activations.hpp"
 #include "recur/math/cell.hpp"
 
-namespace recur::math {
+namespace recur::inline RECUR_ABI::math {
 
 struct GRUResetBefore {
   static constexpr const char* name = "GRUResetBefore";
@@ -60,4 +60,4 @@ struct GRUResetBefore {
   }
 };
 
-}  // namespace recur::math
+}  // namespace recur::inline RECUR_ABI::math

@@ -15,7 +15,7 @@
 #include "recur/math/activations.hpp"
 #include "recur/math/cell.hpp"
 
-namespace recur::math {
+namespace recur::inline RECUR_ABI::math {
 
 struct LSTM {
   static constexpr const char* name = "LSTM";
@@ -52,4 +52,4 @@ struct LSTM {
   }
 };
 
-}  // namespace recur::math
+}  // namespace recur::inline RECUR_ABI::math

@@ -8,7 +8,7 @@
 #include "recur/math/activations.hpp"
 #include "recur/math/cell.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// The activation of an RNN.
 enum class Nonlinearity { tanh, relu };
@@ -41,4 +41,4 @@ struct RNN {
 };
 
 }  // namespace math
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

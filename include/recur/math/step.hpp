@@ -7,7 +7,7 @@
 #include "recur/core/cell_parameters.hpp"
 #include "recur/math/cell.hpp"
 
-namespace recur::math {
+namespace recur::inline RECUR_ABI::math {
 
 /// State of a batch: h (B × output), c (B × H, only for cells that have one).
 template <class Scalar>
@@ -205,4 +205,4 @@ StepGradients<Scalar> backward_step(const E& equations, const CellParameters<Sca
   return gradients;
 }
 
-}  // namespace recur::math
+}  // namespace recur::inline RECUR_ABI::math

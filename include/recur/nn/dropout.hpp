@@ -7,7 +7,7 @@
 #include "recur/core/random.hpp"
 #include "recur/core/tensor.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Every element is zero with probability p, else multiplied by 1/(1-p): y = mask * x.
 ///
@@ -116,4 +116,4 @@ class Dropout {
   double p_ = 0;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -12,7 +12,7 @@
 #include "recur/core/random.hpp"
 #include "recur/core/tensor.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Arguments of torch.nn.Embedding.
 struct EmbeddingOptions {
@@ -196,4 +196,4 @@ class Embedding {
   Parameters parameters_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -7,7 +7,7 @@
 #include "recur/core/parameters.hpp"
 #include "recur/core/tensor.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// The state before the first step as parameters of a `Layer` (LSTM<float>, GRU<double>, …).
 ///
@@ -147,4 +147,4 @@ class InitialState {
   Parameters parameters_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -12,7 +12,7 @@
 #include "recur/kernels/packed_weights.hpp"
 #include "recur/kernels/threads.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Arguments of torch.nn.Linear.
 struct LinearOptions {
@@ -267,4 +267,4 @@ class Linear {
   kernels::PackedMatrix<Scalar> packed_back_;  // W
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -12,7 +12,7 @@
 
 #include "recur/core/tensor.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// What becomes of the losses of all rows (cross_entropy) or elements (mse_loss).
 enum class Reduction { mean, sum };
@@ -229,4 +229,4 @@ Loss<Tensor3<Scalar>> mse_loss(const Tensor3<Scalar>& prediction,
   return loss;
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -11,7 +11,7 @@
 
 #include "recur/optim/state.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Arguments of torch.optim.Adam.
 struct AdamOptions {
@@ -200,4 +200,4 @@ class AdamW : public Adam<Scalar> {
       : Adam<Scalar>({o.lr, o.betas, o.eps, o.weight_decay, o.amsgrad, true}) {}
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -9,7 +9,7 @@
 
 #include "recur/core/parameters.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 enum class NormType { l2, inf };
 
@@ -76,4 +76,4 @@ void clip_grad_value(double clip_value, Gradients&... gradients) {
       gradients...);
 }
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

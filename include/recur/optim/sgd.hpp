@@ -7,7 +7,7 @@
 
 #include "recur/optim/state.hpp"
 
-namespace recur {
+namespace recur::inline RECUR_ABI {
 
 /// Arguments of torch.optim.SGD.
 struct SGDOptions {
@@ -141,4 +141,4 @@ class SGD {
   detail::OptimizerState<Scalar, 1> momentum_;
 };
 
-}  // namespace recur
+}  // namespace recur::inline RECUR_ABI

@@ -15,7 +15,7 @@
 
 #include "recur/core/parameters.hpp"
 
-namespace recur::detail {
+namespace recur::inline RECUR_ABI::detail {
 
 /// Elements of a parameter, a gradient or a moment, one after the other.
 template <class Scalar>
@@ -144,4 +144,4 @@ class OptimizerState {
   std::vector<Entry> entries_;
 };
 
-}  // namespace recur::detail
+}  // namespace recur::inline RECUR_ABI::detail

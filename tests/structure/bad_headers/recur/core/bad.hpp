@@ -11,3 +11,4 @@
 #include <functional>               // fault: <functional> is slow to compile and may be included in io/ only
 #include <regex>                    // fault: <regex> is slow to compile and may be included in io/ only
 #include <nlohmann/json.hpp>        // fault: <nlohmann/json.hpp> may be included in io/ only
+namespace recur::core {}            // fault: write namespace recur::inline RECUR_ABI: see config.hpp
