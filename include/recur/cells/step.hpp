@@ -9,6 +9,7 @@
 
 #include "recur/kernels/forward_step.hpp"
 #include "recur/kernels/threads.hpp"
+#include "recur/kernels/transposed_product.hpp"
 #include "recur/kernels/two_products.hpp"
 
 namespace recur::inline RECUR_ABI::cells {

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#include "recur/kernels/transposed_product.hpp"
+
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "recur/kernels/packed_weights.hpp"
+
+#include "support/random.hpp"
+
+namespace {
+
+using recur::Index;
+using recur::RowMatrix;
+using recur::kernels::PackedMatrix;
+using recur::kernels::Start;
+using recur::test::random_matrix;
+
+// Rows of C stand this much further apart than they are long; what is between must stay as it is.
+constexpr Index gap = 3;
+
+// The product of the parameter gradients, around its blocks.
+template <class Scalar>
+void check_transposed(Index M, Index N, Index K) {
+  recur::Generator generator(static_cast<std::uint64_t>(M * 1009 + N * 31 + K));
+  const auto a = random_matrix<Scalar>(generator, K, M + gap);
+  const auto b = random_matrix<Scalar>(generator, K, N);
+  const auto before = random_matrix<Scalar>(generator, M, N + gap);
+  PackedMatrix<Scalar> packed;
+  packed.assign(b, 0, K);
+  RowMatrix<Scalar> c = before;
+  recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
+                                             {c.data(), N + gap}, Start::accumulate);
+  ASSERT_TRUE(c.rightCols(gap) == before.rightCols(gap));
+  const RowMatrix<Scalar> expected = before.leftCols(N) + a.leftCols(M).transpose() * b;
+  const double tolerance = std::is_same_v<Scalar, float> ? 1e-4 : 1e-12;
+  ASSERT_LT(static_cast<double>((c.leftCols(N) - expected).cwiseAbs().maxCoeff()), tolerance)
+      << "M " << M << ", N " << N << ", K " << K;
+  // Each element by itself, and the rows in two parts: not a bit changes.
+  RowMatrix<Scalar> parts = before;
+  const Index split = M / 3;
+  for (const auto& [first, last] : {std::pair(Index(0), split), std::pair(split, M)}) {
+    recur::kernels::transposed_product<Scalar>(
+        last - first, N, K, {a.data() + first, M + gap}, packed.operand(),
+        {parts.data() + first * (N + gap), N + gap}, Start::accumulate);
+  }
+  ASSERT_TRUE(parts == c);
+  // From zero, whatever stood there.
+  RowMatrix<Scalar> overwritten = before;
+  overwritten.leftCols(N).setConstant(std::numeric_limits<Scalar>::quiet_NaN());
+  recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
+                                             {overwritten.data(), N + gap}, Start::zero);
+  RowMatrix<Scalar> from_zero = before;
+  from_zero.leftCols(N).setZero();
+  recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
+                                             {from_zero.data(), N + gap}, Start::accumulate);
+  ASSERT_TRUE(overwritten == from_zero);
+
+  // B of one register needs no packing; in long products the blocks of k add up in another order.
+  if (N <= recur::kernels::native_width<Scalar>) {
+    const auto narrow = [&](Start start, RowMatrix<Scalar> to) {
+      for (const auto& [first, last] : {std::pair(Index(0), split), std::pair(split, M)}) {
+        recur::kernels::narrow_transposed_product<Scalar>(
+            last - first, N, K, {a.data() + first, M + gap}, {b.data(), N},
+            {to.data() + first * (N + gap), N + gap}, start);
+      }
+      return to;
+    };
+    const auto difference = [&](const RowMatrix<Scalar>& got, const RowMatrix<Scalar>& wanted) {
+      return static_cast<double>((got - wanted).cwiseAbs().maxCoeff());
+    };
+    ASSERT_LT(difference(narrow(Start::accumulate, before), c), tolerance)
+        << M << ' ' << N << ' ' << K;
+    ASSERT_LT(difference(narrow(Start::zero, overwritten), from_zero), tolerance);
+  }
+}
+
+TEST(TransposedProduct, AroundItsBlocks) {
+  for (const Index M : {1, 5, 36, 37, 100}) {
+    for (const Index N : {1, 4, 10, 16, 64, 65}) {
+      check_transposed<float>(M, N, 20);
+      check_transposed<double>(M, N, 20);
+    }
+  }
+  for (const Index K : {0, 1, 127, 128, 129, 255, 256, 257, 600}) {
+    check_transposed<float>(40, 20, K);
+    check_transposed<float>(100, 13, K);
+    check_transposed<double>(40, 20, K);
+    check_transposed<double>(100, 7, K);
+  }
+}
+
+TEST(TransposedProduct, SumsOfRows) {
+  recur::Generator generator(1);
+  for (const Index N : {1, 3, 16, 37, 64, 150}) {
+    const auto b = random_matrix<double>(generator, 50, N + gap);
+    RowMatrix<double> sum = random_matrix<double>(generator, 1, N + gap);
+    RowMatrix<double> also = random_matrix<double>(generator, 1, N + gap);
+    RowMatrix<double> expected = sum;
+    RowMatrix<double> expected_also = also;
+    expected.leftCols(N) += b.leftCols(N).colwise().sum();
+    expected_also.leftCols(N) += b.leftCols(N).colwise().sum();
+    RowMatrix<double> alone = sum;
+    using recur::kernels::sum_rows;
+    const recur::kernels::RowsB<double> rows{b.data(), N + gap};
+    sum_rows<double>(50, N, rows, Start::accumulate, sum.data(), also.data());
+    sum_rows<double>(50, N, rows, Start::accumulate, alone.data());
+    EXPECT_LT((sum - expected).cwiseAbs().maxCoeff(), 1e-13) << N;
+    EXPECT_LT((also - expected_also).cwiseAbs().maxCoeff(), 1e-13) << N;
+    EXPECT_TRUE(alone == sum);
+    EXPECT_TRUE(sum.rightCols(gap) == expected.rightCols(gap)) << N;
+    sum.leftCols(N).setConstant(std::numeric_limits<double>::quiet_NaN());
+    sum_rows<double>(50, N, rows, Start::zero, sum.data());
+    EXPECT_LT((sum.leftCols(N) - b.leftCols(N).colwise().sum()).cwiseAbs().maxCoeff(), 1e-13) << N;
+  }
+}
+
+}  // namespace
