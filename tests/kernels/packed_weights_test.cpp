@@ -74,6 +74,19 @@ TEST(PackedMatrix, HoldsRowsPlainAndTransposed) {
   expect_transposed(packed.operand(), w, 1, 2);
 }
 
+TEST(PackedMatrix, HoldsScatteredRows) {
+  recur::Generator generator(1);
+  const auto w = random_matrix<float>(generator, 9, 70);
+  const Index places[] = {7, 0, 3, 3};
+  RowMatrix<float> expected(4, 70);
+  for (Index k = 0; k < 4; ++k) {
+    expected.row(k) = w.row(places[k]);
+  }
+  PackedMatrix<float> packed;
+  packed.assign(4, 70, recur::kernels::ScatteredRowsB<float>{{w.data(), 70}, places});
+  expect_rows(packed.operand(), expected, 0, 4);
+}
+
 TEST(PackedMatrix, ProductsEqualThoseOfTheMatrix) {
   recur::Generator generator(1);
   for (const Index N : {1, 16, 33, 70}) {

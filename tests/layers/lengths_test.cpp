@@ -126,6 +126,26 @@ TEST(Lengths, EqualALoopOverTheSequences) {
       {.input_size = 3, .hidden_size = 5, .num_layers = 2, .bidirectional = true}));
 }
 
+// More rows than a chunk of backward has; an input that fills a register, and one that does not.
+TEST(Lengths, EqualALoopOverTheSequencesInSeveralChunks) {
+  Lengths lengths;
+  for (Index k = 0; k < 60; ++k) {
+    lengths.push_back(k * 37 % 60 * 2);
+  }
+  lengths[20] = 180;  // most steps run with this one alone
+  for (const Index input : {3, 20}) {
+    for (const bool bidirectional : {false, true}) {
+      SCOPED_TRACE(testing::Message() << "I " << input << ", bidirectional " << bidirectional);
+      const recur::RecurrentOptions options{
+          .input_size = input, .hidden_size = 9, .bidirectional = bidirectional};
+      expect_equals_loop(recur::GRU<double>(options), lengths, 180, true);
+      auto projected = recur::LSTM<double>::Options(options);
+      projected.proj_size = 4;
+      expect_equals_loop(recur::LSTM<double>(projected), lengths, 180, true);
+    }
+  }
+}
+
 // Whatever stands in the padding, NaN included, reaches nothing.
 TEST(Lengths, PaddingIsNeverRead) {
   recur::Generator generator(2);

@@ -17,7 +17,8 @@ using Blocks = std::vector<std::pair<Index, Index>>;
 
 Blocks blocks_of(const Schedule& schedule, Index first, Index last) {
   Blocks blocks;
-  schedule.for_each_block(first, last, [&](Index t, Index rows) { blocks.emplace_back(t, rows); });
+  schedule.for_each_block(first, last,
+                          [&](Index row, Index count) { blocks.emplace_back(row, count); });
   return blocks;
 }
 
@@ -33,7 +34,7 @@ TEST(Schedule, AllRunToTheEnd) {
   EXPECT_EQ(schedule.length(2), 4);
   EXPECT_EQ(schedule.running(3), 3);
   EXPECT_EQ(schedule.source(1), 1);
-  EXPECT_EQ(blocks_of(schedule, 1, 4), (Blocks{{1, 9}}));
+  EXPECT_EQ(blocks_of(schedule, 1, 4), (Blocks{{3, 9}}));
   EXPECT_EQ(blocks_of(schedule, 2, 2), Blocks{});
 }
 
@@ -52,13 +53,46 @@ TEST(Schedule, LengthsInAnyOrder) {
   EXPECT_EQ(schedule.active, (Indices{3, 3, 1, 1, 1, 0}));
   EXPECT_EQ(schedule.source(0), 2);
   EXPECT_EQ(schedule.length(3), 0);
-  EXPECT_EQ(blocks_of(schedule, 0, 6), (Blocks{{0, 3}, {1, 3}, {2, 1}, {3, 1}, {4, 1}}));
+  EXPECT_EQ(blocks_of(schedule, 0, 6), (Blocks{{0, 3}, {4, 3}, {8, 1}, {12, 1}, {16, 1}}));
 }
 
 TEST(Schedule, StepsOfAllSequencesAreOneBlock) {
   const Schedule schedule = schedule_of(4, {4, 2, 3});
-  EXPECT_EQ(blocks_of(schedule, 0, 4), (Blocks{{0, 6}, {2, 2}, {3, 1}}));
-  EXPECT_EQ(blocks_of(schedule, 1, 3), (Blocks{{1, 3}, {2, 2}}));
+  EXPECT_EQ(blocks_of(schedule, 0, 4), (Blocks{{0, 6}, {6, 2}, {9, 1}}));
+  EXPECT_EQ(blocks_of(schedule, 1, 3), (Blocks{{3, 3}, {6, 2}}));
+}
+
+// Rows counted over the steps: 0 … 5 of steps 0 and 1 at 0 … 5, then 6, 7 at 6, 7 and 8 at 9.
+TEST(Schedule, PartsOfTheRunningRows) {
+  const Schedule schedule = schedule_of(4, {4, 2, 3});
+  EXPECT_EQ(schedule.running_rows(0, 4), 9);
+  EXPECT_EQ(schedule.running_rows(1, 3), 5);
+  const auto part = [&](Index first, Index last, Index from, Index to) {
+    Blocks blocks;
+    schedule.for_each_block(first, last, from, to,
+                            [&](Index row, Index count) { blocks.emplace_back(row, count); });
+    return blocks;
+  };
+  EXPECT_EQ(part(0, 4, 0, 2), (Blocks{{0, 2}}));
+  EXPECT_EQ(part(0, 4, 2, 7), (Blocks{{2, 4}, {6, 1}}));
+  EXPECT_EQ(part(0, 4, 7, 9), (Blocks{{7, 1}, {9, 1}}));
+  EXPECT_EQ(part(2, 4, 1, 3), (Blocks{{7, 1}, {9, 1}}));
+  EXPECT_EQ(part(0, 4, 3, 3), Blocks{});
+}
+
+// Two threads: the sequence of eight steps is as much work as the other four.
+TEST(Schedule, PartsOfEqualWork) {
+  const Schedule schedule = schedule_of(8, {2, 2, 8, 1, 3});
+  EXPECT_EQ(schedule.part_begin(0, 8, 0, 2), 0);
+  EXPECT_EQ(schedule.part_begin(0, 8, 1, 2), 1);
+  EXPECT_EQ(schedule.part_begin(0, 8, 2, 2), 5);
+  EXPECT_EQ(schedule.part_begin(0, 2, 1, 2), 2);  // 9 rows: 2, 2 and 2, 2, 1
+  EXPECT_EQ(schedule.part_begin(4, 8, 1, 2), 1);  // only one is left
+  EXPECT_EQ(schedule.part_begin(4, 8, 2, 2), 1);
+  Schedule full;
+  full.assign(3, 10);
+  EXPECT_EQ(full.part_begin(0, 3, 1, 3), 3);
+  EXPECT_EQ(full.part_begin(0, 3, 3, 3), 10);
 }
 
 TEST(Schedule, NothingToDo) {

@@ -176,11 +176,14 @@ class Cell {
                                     {d_slots.data(), slots_width}, rows_of_state(d), nullptr);
     cells::input_gradient(weights(), batch, d_rows, d_x.data(), input_size());
     cells::PackedFactors<Scalar> packed_factors;
-    cells::parameter_gradients(
-        weights(),
-        cells::GradientRows<Scalar>{batch, d_rows, tape.x.data(), input_size(), tape.prev.h.data(),
-                                    hidden_size(), nullptr, nullptr, 0},
-        kernels::Start::accumulate, 1, packed_factors, gradients.parameters);
+    cells::parameter_gradients(weights(),
+                               cells::GradientRows<Scalar>{.rows = batch,
+                                                           .d_slots = d_rows,
+                                                           .x = tape.x.data(),
+                                                           .x_stride = input_size(),
+                                                           .h_prev = tape.prev.h.data(),
+                                                           .h_stride = hidden_size()},
+                               kernels::Start::accumulate, 1, packed_factors, gradients.parameters);
     assign_back(d_x, gradients.input);
     assign_back(d.h, gradients.state.h);
     if constexpr (E::has_c) {

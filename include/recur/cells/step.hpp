@@ -131,13 +131,14 @@ template <class Scalar>
 struct GradientRows {
   Index rows = 0;
   kernels::SlotRows<const Scalar> d_slots;
-  const Scalar* x = nullptr;  ///< (rows × I)
+  const Index* places = nullptr;  ///< row k of what follows is the one at places[k]; null: at k
+  const Scalar* x = nullptr;      ///< (rows × I)
   Index x_stride = 0;
   const Scalar* h_prev = nullptr;  ///< (rows × output)
   Index h_stride = 0;
-  const Scalar* d_h = nullptr;          ///< (rows × output), by h' after the projection
-  const Scalar* unprojected = nullptr;  ///< (rows × H), h' before it
+  const Scalar* unprojected = nullptr;  ///< (rows × H), h' before the projection
   Index unprojected_stride = 0;
+  const Scalar* d_h = nullptr;  ///< (rows × output), by h' after it; row k at k, as in d_slots
 };
 
 /// Scratch memory of parameter_gradients: x, h_prev and h' before the projection as the second
@@ -161,17 +162,21 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
   const auto d_slots = [&](Index first) {
     return kernels::RowsB<Scalar>{r.d_slots.data + first, r.d_slots.stride};
   };
-  // The right factor of a product over all rows: packed, unless one register holds its columns.
+  // The right factor of a product over all rows: packed, unless one register holds its columns and
+  // its rows stand together.
   struct Factor {
     kernels::RowsB<Scalar> rows;
     Index columns;
     kernels::PackedMatrix<Scalar>& packed;
     bool narrow() const { return columns <= kernels::native_width<Scalar>; }
   };
-  const auto factor = [&](kernels::RowsB<Scalar> rows, Index columns,
+  const auto factor = [&](kernels::RowsB<Scalar> rows, const Index* places, Index columns,
                           kernels::PackedMatrix<Scalar>& scratch) {
-    const Factor right{rows, columns, scratch};
-    if (!right.narrow()) {
+    Factor right{rows, columns, scratch};
+    if (places != nullptr) {
+      scratch.assign(r.rows, columns, kernels::ScatteredRowsB<Scalar>{rows, places});
+      right.rows = {scratch.operand().data, kernels::native_width<Scalar>};  // if narrow
+    } else if (!right.narrow()) {
       scratch.assign(r.rows, columns, rows);
     }
     return right;
@@ -195,13 +200,14 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
     kernels::sum_rows<Scalar>(r.rows, count, d_slots(first_slot), start, to, also);
   };
 
-  const Factor x = factor({r.x, r.x_stride}, n.input, packed.x);
-  const Factor h_prev = factor({r.h_prev, r.h_stride}, n.output, packed.h_prev);
+  const Factor x = factor({r.x, r.x_stride}, r.places, n.input, packed.x);
+  const Factor h_prev = factor({r.h_prev, r.h_stride}, r.places, n.output, packed.h_prev);
   product(d_slots(0), gates, x, gradients.weight_ih.data());
   product(d_slots(0), w.shared(), h_prev, gradients.weight_hh.data());
   Scalar* apart = gradients.weight_hh.data() + w.shared() * n.output;
   if constexpr (math::TwoProducts<E>) {  // the operand stands behind the gates, as forward left it
-    product(d_slots(w.shared()), w.apart(), factor(d_slots(gates), n.hidden, packed.h_prev), apart);
+    product(d_slots(w.shared()), w.apart(),
+            factor(d_slots(gates), nullptr, n.hidden, packed.h_prev), apart);
   } else if constexpr (E::shared_gates < E::gates) {
     product(d_slots(gates), w.apart(), h_prev, apart);
   }
@@ -215,7 +221,7 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
   }
   if (n.projected()) {
     product({r.d_h, n.output}, n.output,
-            factor({r.unprojected, r.unprojected_stride}, n.hidden, packed.unprojected),
+            factor({r.unprojected, r.unprojected_stride}, r.places, n.hidden, packed.unprojected),
             gradients.weight_hr.data());
   }
 }

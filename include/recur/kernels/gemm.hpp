@@ -45,6 +45,17 @@ template <class Scalar>
 struct RowsB {
   const Scalar* data;
   Index row_stride;
+
+  const Scalar* row(Index k) const { return data + k * row_stride; }
+};
+
+/// B (K × N), rows taken from here and there: row k is row places[k] of `rows`.
+template <class Scalar>
+struct ScatteredRowsB {
+  RowsB<Scalar> rows;
+  const Index* places;
+
+  const Scalar* row(Index k) const { return rows.row(places[k]); }
 };
 
 /// C (M × N): element (m, n) at data[m * row_stride + n].
@@ -338,7 +349,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, RowsB<Scalar> b, GemmC<Sca
       const Index columns = std::min(panel, N - n);
       const Index width = panel_width<Scalar>(N, n);
       for (Index i = 0; i < depth; ++i) {
-        copy_row(b.data + (k + i) * b.row_stride + n, columns, packed + i * width);
+        copy_row(b.row(k + i) + n, columns, packed + i * width);
       }
       detail::gemm_panel<Scalar>(
           M, columns, depth, {a.data + k * a.column_stride, a.row_stride, a.column_stride}, packed,

@@ -22,12 +22,13 @@ class PackedMatrix {
     assign(count, w.cols(), {w.data() + first * w.cols(), w.cols()});
   }
 
-  /// B (K × N) as it stands elsewhere.
-  void assign(Index K, Index N, RowsB<Scalar> b) {
+  /// B (K × N) as it stands elsewhere: RowsB or ScatteredRowsB.
+  template <class Rows = RowsB<Scalar>>
+  void assign(Index K, Index N, const Rows& b) {
     resize(K, N);
     for_each_panel(N, K, [&](Index n, Index columns, Index width, Scalar* to) {
       for (Index k = 0; k < K; ++k, to += width) {
-        copy_row(b.data + k * b.row_stride + n, columns, to);
+        copy_row(b.row(k) + n, columns, to);
       }
     });
   }

@@ -33,7 +33,7 @@ RECUR_ALWAYS_INLINE void for_each_copied_block(Index M, Index K, RowsB<Scalar> a
     do {
       const Index depth = std::min(length, K - k);
       for (Index i = 0; i < depth; ++i) {
-        copy_row(a.data + (k + i) * a.row_stride + m, rows, copy + i * width);
+        copy_row(a.row(k + i) + m, rows, copy + i * width);
       }
       f(m, rows, k, depth, copy);
       k += depth;
@@ -103,7 +103,7 @@ void sum_rows(Index K, Index N, RowsB<Scalar> b, Start start, Scalar* sum, Scala
     for (Index k = 0; k < K; ++k) {
       RECUR_UNROLL
       for (int v = 0; v < Vectors; ++v) {
-        total[v] = total[v] + load(b.data + k * b.row_stride + n, v);
+        total[v] = total[v] + load(b.row(k) + n, v);
       }
     }
     for (Scalar* to : {sum, also}) {

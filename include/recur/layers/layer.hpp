@@ -42,16 +42,21 @@ struct DirectionBuffers {
   }
 };
 
-/// Number of steps whose slots (B rows each) fit into about half a second-level cache, or that have
-/// so many rows as a product needs to be efficient; at least one.
+/// Rows of slots that fit into about half a second-level cache, or so many as a product needs to be
+/// efficient.
 template <class Scalar>
-Index chunk_steps(const Schedule& schedule, Index slots_width) {
+Index chunk_rows(Index slots_width) {
   constexpr Index target_bytes = 512 * 1024;
   constexpr Index enough_rows = 256;
-  const Index batch = std::max<Index>(1, schedule.batch);
   const Index row_bytes = std::max<Index>(1, slots_width * static_cast<Index>(sizeof(Scalar)));
-  const Index rows = std::max(target_bytes / row_bytes, enough_rows);
-  return std::clamp<Index>(rows / batch, 1, std::max<Index>(1, schedule.steps));
+  return std::max(target_bytes / row_bytes, enough_rows);
+}
+
+/// Steps of B rows each that make a chunk; at least one.
+template <class Scalar>
+Index chunk_steps(const Schedule& schedule, Index slots_width) {
+  return std::clamp<Index>(chunk_rows<Scalar>(slots_width) / std::max<Index>(1, schedule.batch), 1,
+                           std::max<Index>(1, schedule.steps));
 }
 
 template <math::Equations E, class Scalar>
@@ -63,7 +68,8 @@ class Layer {
   Layer(std::span<const Weights> weights, const Schedule& schedule)
       : weights_(weights), schedule_(schedule), directions_(static_cast<Index>(weights.size())) {
     const CellSizes& n = weights[0].sizes();
-    constexpr Index equations = 100;  // those of a unit take as long as so many multiply-adds
+    constexpr Index equations =
+        25 * math::slot_count<E>;  // of a unit, in multiply-adds of equal time
     threads_ = kernels::useful_threads(
         static_cast<double>(n.hidden * (n.gates * (n.input + n.output) + equations)) *
         static_cast<double>(schedule.steps * schedule.batch));
@@ -83,19 +89,20 @@ class Layer {
     for (Index d = 0; d < directions_; ++d) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
-      const auto [begin, end] = steps_of(d, first, count);
-      schedule_.for_each_block(begin, end, [&, width = w.slots()](Index t, Index rows) {
-        const CellSizes& n = w.sizes();
-        const int threads = kernels::useful_threads(
-            static_cast<double>(n.gates * n.hidden * n.input * rows), threads_);
-        kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
-          cells::input_sums(
-              w, to - from, x + (t * schedule_.batch + from) * x_row, x_row,
-              {buffer.slots + ((t - buffer.slots_first) * schedule_.batch + from) * width, width});
+      const CellSizes& n = w.sizes();
+      const Index begin = steps_of(d, first, count).first;
+      const Index rows = schedule_.running_rows(begin, begin + count);
+      const int threads = kernels::useful_threads(
+          static_cast<double>(n.gates * n.hidden * n.input * rows), threads_);
+      kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
+        schedule_.for_each_block(begin, begin + count, from, to, [&](Index row, Index block) {
+          const Index slot_row = row - buffer.slots_first * schedule_.batch;
+          cells::input_sums(w, block, x + row * x_row, x_row,
+                            {buffer.slots + slot_row * w.slots(), w.slots()});
         });
       });
     }
-    for_each_task([&](Index d, Index from, Index to) {
+    for_each_task(first, count, [&](Index d, Index from, Index to) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
       const Index hidden = w.sizes().hidden;
@@ -128,19 +135,21 @@ class Layer {
                 kernels::Start start, std::span<CellParameters<Scalar>* const> gradients) const {
     const CellSizes& n = weights_[0].sizes();
     const Index width = weights_[0].slots();
-    const Index chunk = chunk_steps<Scalar>(schedule_, width);
+    const Index chunk = std::min(std::max(chunk_rows<Scalar>(width), schedule_.batch),
+                                 schedule_.steps * schedule_.batch);
     reserve(work.slots, chunk, width);
     reserve(work.d_h_steps, n.projected() ? chunk : 0, n.output);
     work.d_unprojected.resize(directions_, n.projected() ? schedule_.batch : 0, n.hidden);
     const bool d_x_apart = directions_ > 1 && d_x != nullptr;
-    work.d_x_chunk.resize(d_x_apart ? chunk : 0, schedule_.batch, n.input);
+    work.d_x_chunk.resize(1, d_x_apart ? chunk : 0, n.input);
     if (d_x_apart) {
       std::fill_n(d_x, schedule_.steps * schedule_.batch * n.input, Scalar(0));
     }
 
     kernels::Start starts[2] = {start, start};
-    for (Index last = schedule_.steps; last > 0; last -= std::min(chunk, last)) {
-      const Index first = std::max<Index>(0, last - chunk);
+    Index first = 0;
+    for (Index last = schedule_.steps; last > 0; last = first) {
+      first = chunk_begin(last, chunk);
       scan_backward(first, last, recorded, d_output, work);
       for (Index d = 0; d < directions_; ++d) {
         products_backward(d, first, last, x, x_row, recorded, d_x, work, starts[d],
@@ -164,27 +173,48 @@ class Layer {
   // Slot of the state before step t.
   static Index previous_slot(Index d, Index t) { return d == 0 ? t : t + 2; }
 
-  void reserve(std::vector<Tensor3<Scalar>>& tensors, Index steps, Index width) const {
+  // Of the steps that every direction takes as its [first, last), at most `rows` rows run; of one
+  // step it may be more.
+  Index chunk_begin(Index last, Index rows) const {
+    if (schedule_.full()) {
+      return std::max<Index>(0,
+                             last - std::max<Index>(1, rows / std::max<Index>(1, schedule_.batch)));
+    }
+    Index first = last - 1;
+    for (bool fits = true; first > 0 && fits; first -= fits ? 1 : 0) {
+      for (Index d = 0; d < directions_; ++d) {
+        const auto [begin, end] = steps_of(d, first - 1, last - (first - 1));
+        fits = fits && schedule_.running_rows(begin, end) <= rows;
+      }
+    }
+    return first;
+  }
+
+  void reserve(std::vector<Tensor3<Scalar>>& tensors, Index rows, Index width) const {
     tensors.resize(static_cast<std::size_t>(directions_));
     for (auto& tensor : tensors) {
-      tensor.resize(steps, schedule_.batch, width);
+      tensor.resize(1, rows, width);
     }
   }
 
   // f(direction, first row, last row): directions and parts of the batch, which need nothing of
-  // each other, shared among the threads.
+  // each other, shared among the threads, for the steps that a direction takes as its [first, first
+  // + count).
   template <class F>
-  void for_each_task(F&& f) const {
+  void for_each_task(Index first, Index count, F&& f) const {
     const Index parts =
         step_threads_ > 1
             ? 1
             : std::max<Index>(
                   1, std::min<Index>(threads_ / directions_, schedule_.batch / kernels::tile_rows));
     const Index tasks = directions_ * parts;
-    kernels::parallel_ranges(threads_, tasks, 1, [&](Index first, Index last) {
-      for (Index task = first; task < last; ++task) {
+    kernels::parallel_ranges(threads_, tasks, 1, [&](Index from, Index to) {
+      for (Index task = from; task < to; ++task) {
+        const Index d = task / parts;
         const Index part = task % parts;
-        f(task / parts, schedule_.batch * part / parts, schedule_.batch * (part + 1) / parts);
+        const auto [begin, end] = steps_of(d, first, count);
+        f(d, schedule_.part_begin(begin, end, part, parts),
+          schedule_.part_begin(begin, end, part + 1, parts));
       }
     });
   }
@@ -193,7 +223,7 @@ class Layer {
   void scan_backward(Index first, Index last,
                      std::span<const DirectionBuffers<const Scalar>> recorded,
                      Tensor3View<const Scalar> d_output, Workspace<Scalar>& work) const {
-    for_each_task([&](Index d, Index from, Index to) {
+    for_each_task(first, last - first, [&](Index d, Index from, Index to) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& record = recorded[static_cast<std::size_t>(d)];
       const CellSizes& n = w.sizes();
@@ -202,8 +232,12 @@ class Layer {
                                                E::has_c ? work.d_c.view().row(d, from) : nullptr,
                                                E::has_c ? work.d_c.size(2) : 0};
       Scalar* d_slots = work.slots[static_cast<std::size_t>(d)].data();
+      Index step_row = d == 0 ? schedule_.running_rows(begin, end) : 0;  // in the chunk
       for (Index k = 0; k < end - begin; ++k) {
         const Index t = d == 0 ? end - 1 - k : begin + k;
+        const Index running = schedule_.running(t);
+        const Index chunk_row = from + (d == 0 ? step_row - running : step_row);
+        step_row += d == 0 ? -running : running;
         const Index rows = std::min(to, schedule_.running(t)) - from;
         if (rows <= 0) {
           continue;
@@ -212,8 +246,7 @@ class Layer {
         if (!d_output.absent()) {
           dh += d_output[t].block(from, d * n.output, rows, n.output);
         }
-        const Index row = t * schedule_.batch + from;           // in the whole layer
-        const Index chunk_row = row - begin * schedule_.batch;  // in the chunk
+        const Index row = t * schedule_.batch + from;  // in the whole layer
         kernels::StateRows<const Scalar> next = record.state(t + 1, from);
         if (n.projected()) {
           next.h = record.unprojected + row * n.hidden;
@@ -243,39 +276,59 @@ class Layer {
     const auto& w = weights_[static_cast<std::size_t>(d)];
     const auto& record = recorded[static_cast<std::size_t>(d)];
     const CellSizes& n = w.sizes();
-    const auto [begin, end] = steps_of(d, first, last - first);
-    schedule_.for_each_block(begin, end, [&, chunk_begin = begin](Index t, Index rows) {
-      const Index row = t * schedule_.batch;
-      const Index chunk_row = row - chunk_begin * schedule_.batch;
-      const kernels::SlotRows<const Scalar> d_slots{
-          work.slots[static_cast<std::size_t>(d)].data() + chunk_row * w.slots(), w.slots()};
-      const int threads = kernels::useful_threads(  // for all products
-          static_cast<double>(n.gates * n.hidden * (2 * n.input + n.output) * rows), threads_);
-      if (d_x != nullptr) {
-        kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
-          Scalar* sum = d_x + (row + from) * n.input;
+    const Index begin = steps_of(d, first, last - first).first;
+    const Index end = begin + last - first;
+    const Index rows = schedule_.running_rows(begin, end);
+    if (rows == 0) {
+      return;
+    }
+    const kernels::SlotRows<const Scalar> d_slots{work.slots[static_cast<std::size_t>(d)].data(),
+                                                  w.slots()};
+    const int threads = kernels::useful_threads(  // for all products
+        static_cast<double>(n.gates * n.hidden * (2 * n.input + n.output) * rows), threads_);
+    if (d_x != nullptr) {
+      kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
+        schedule_.for_each_block(begin, end, from, to, [&](Index row, Index count) {
+          Scalar* sum = d_x + row * n.input;
           // Which of two directions comes to a step first depends on the size of the chunks, and
           // that on the batch. Two whole products add up to the same bits in either order.
-          Scalar* product =
-              directions_ == 1 ? sum : work.d_x_chunk.data() + (chunk_row + from) * n.input;
-          cells::input_gradient<E, Scalar>(w, to - from, d_slots.rows_from(from), product, n.input);
+          Scalar* product = directions_ == 1 ? sum : work.d_x_chunk.data() + from * n.input;
+          cells::input_gradient<E, Scalar>(w, count, d_slots.rows_from(from), product, n.input);
           if (product != sum) {
-            const Index count = (to - from) * n.input;
-            Eigen::Map<Vector<Scalar>>(sum, count) += Eigen::Map<Vector<Scalar>>(product, count);
+            Eigen::Map<Vector<Scalar>>(sum, count * n.input) +=
+                Eigen::Map<Vector<Scalar>>(product, count * n.input);
           }
+          from += count;
         });
-      }
-      const auto prev = record.state(previous_slot(d, t), 0);
-      cells::GradientRows<Scalar> r{rows,          d_slots, x + row * x_row, x_row, prev.h,
-                                    prev.h_stride, nullptr, nullptr,         0};
-      if (n.projected()) {
-        r.d_h = work.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output;
-        r.unprojected = record.unprojected + row * n.hidden;
-        r.unprojected_stride = n.hidden;
-      }
-      cells::parameter_gradients(w, r, start, threads, work.packed, gradients);
-      start = kernels::Start::accumulate;
-    });
+      });
+    }
+
+    const Index first_row = begin * schedule_.batch;
+    const Index* places = nullptr;
+    if (rows < (end - begin) * schedule_.batch) {
+      work.places.clear();
+      schedule_.for_each_block(begin, end, [&](Index row, Index count) {
+        for (Index k = 0; k < count; ++k) {
+          work.places.push_back(row + k - first_row);
+        }
+      });
+      places = work.places.data();
+    }
+    const auto prev = record.state(previous_slot(d, begin), 0);
+    cells::GradientRows<Scalar> r{.rows = rows,
+                                  .d_slots = d_slots,
+                                  .places = places,
+                                  .x = x + first_row * x_row,
+                                  .x_stride = x_row,
+                                  .h_prev = prev.h,
+                                  .h_stride = prev.h_stride};
+    if (n.projected()) {
+      r.unprojected = record.unprojected + first_row * n.hidden;
+      r.unprojected_stride = n.hidden;
+      r.d_h = work.d_h_steps[static_cast<std::size_t>(d)].data();
+    }
+    cells::parameter_gradients(w, r, start, threads, work.packed, gradients);
+    start = kernels::Start::accumulate;
   }
 
   std::span<const Weights> weights_;

@@ -265,8 +265,7 @@ class Passes {
   // f(first row, count) on the rows of a (T·B × ·) matrix that hold running steps.
   template <class F>
   void for_running_rows(F&& f) const {
-    schedule_.for_each_block(0, schedule_.steps,
-                             [&](Index t, Index rows) { f(t * schedule_.batch, rows); });
+    schedule_.for_each_block(0, schedule_.steps, f);
   }
 
   // Row (t, b) stands at data + (t·B + b) · size(2).

@@ -7,9 +7,9 @@
 // the valid steps.
 #pragma once
 
-#include <algorithm>  // std::fill_n, std::sort
+#include <algorithm>  // std::clamp, std::fill_n, std::max, std::min, std::sort
 #include <concepts>   // std::convertible_to
-#include <numeric>    // std::iota
+#include <numeric>    // std::accumulate, std::iota
 #include <span>
 #include <vector>
 
@@ -97,20 +97,53 @@ struct Schedule {
     return order.empty() ? row : order[static_cast<std::size_t>(row)];
   }
 
-  /// Calls f(t, rows) on blocks of running rows that follow each other in memory when a step has
-  /// `batch` rows: several steps at once while all sequences run, then step by step.
+  /// Rows that run in steps [first, last), those of all steps together.
+  Index running_rows(Index first, Index last) const {
+    return full() ? (last - first) * batch
+                  : std::accumulate(active.begin() + first, active.begin() + last, Index(0));
+  }
+
+  /// Of those rows, counted step by step, [from, to): calls f(row, count) on blocks of rows that
+  /// follow each other in a (T·B × ·) matrix, several steps at once while all sequences run.
   template <class F>
-  void for_each_block(Index first, Index last, F&& f) const {
+  void for_each_block(Index first, Index last, Index from, Index to, F&& f) const {
     Index t = first;
     while (t < last && running(t) == batch) {
       ++t;
     }
-    if (t > first && batch > 0) {
-      f(first, (t - first) * batch);
+    Index counted = 0;  // rows of the steps before
+    const auto block = [&](Index step, Index rows) {
+      const Index begin = std::max(from - counted, Index(0));
+      const Index end = std::min(to - counted, rows);
+      if (begin < end) {
+        f(step * batch + begin, end - begin);
+      }
+      counted += rows;
+    };
+    block(first, (t - first) * batch);
+    for (; t < last && counted < to; ++t) {
+      block(t, running(t));
     }
-    for (; t < last && running(t) > 0; ++t) {
-      f(t, running(t));
+  }
+
+  /// The same for all of them.
+  template <class F>
+  void for_each_block(Index first, Index last, F&& f) const {
+    for_each_block(first, last, 0, (last - first) * batch, f);
+  }
+
+  /// Row at which part `part` of `parts` begins, when steps [first, last) are shared by sequences:
+  /// every part has about as many running rows.
+  Index part_begin(Index first, Index last, Index part, Index parts) const {
+    if (full()) {
+      return batch * part / parts;
     }
+    const Index share = running_rows(first, last) * part / parts;
+    Index row = 0;
+    for (Index counted = 0; row < batch && counted < share; ++row) {
+      counted += std::clamp<Index>(length(row) - first, 0, last - first);
+    }
+    return row;
   }
 };
 

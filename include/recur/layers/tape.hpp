@@ -20,7 +20,8 @@ struct Workspace {
   Tensor3<Scalar> input;                     ///< (T, B, I), when the caller's is not time-major
   Tensor3<Scalar> h[2];                      ///< (T+2, B, D·output), layers by turns
   Tensor3<Scalar> c;                         ///< (1, B, D·H), updated in place; rows padded
-  std::vector<Tensor3<Scalar>> slots;        ///< D of (chunk, B, slots·H)
+  std::vector<Tensor3<Scalar>> slots;        ///< D of (chunk, B, slots·H); backwards, of (1, rows,
+                                             ///< slots·H), the running rows of a chunk
   std::vector<Tensor3<Scalar>> unprojected;  ///< D of (chunk, B, H)
 
   Tensor3<Scalar> d_output[2];  ///< (T, B, D·output), by the outputs between layers; the second
@@ -28,9 +29,10 @@ struct Workspace {
   Tensor3<Scalar> d_x;          ///< (T, B, I), where the caller's is not time-major
   Tensor3<Scalar> d_h;          ///< (D, B, output), by the state between two steps; rows padded
   Tensor3<Scalar> d_c;          ///< (D, B, H), the same
-  std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (chunk, B, output), cells with a projection
+  std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (1, rows, output), cells with a projection
   Tensor3<Scalar> d_unprojected;           ///< (D, B, H)
-  Tensor3<Scalar> d_x_chunk;               ///< (chunk, B, in), two directions
+  Tensor3<Scalar> d_x_chunk;               ///< (1, rows, in), two directions
+  std::vector<Index> places;               ///< of the rows of a chunk, where some do not run
   cells::PackedFactors<Scalar> packed;     ///< of the rows of a chunk
 };
 
