@@ -72,7 +72,7 @@ struct Case {
                               state_c.cols()};
   }
 
-  Result by_kernels(int threads) const {
+  Result by_kernels(recur::kernels::Walk walk) const {
     const cells::Weights<E, double> w{equations, packed};
     Result r;
     r.slots.resize(batch, w.slots());
@@ -82,7 +82,7 @@ struct Case {
     const SlotRows<double> slots{r.slots.data(), w.slots()};
     cells::input_sums(w, batch, x.data(), sizes.input, slots);
     cells::forward_step<E, double>(w, batch, slots, true, rows_of(h, c), rows_of(r.h, r.c),
-                                   {r.unprojected.data(), sizes.hidden, nullptr, 0}, threads);
+                                   {r.unprojected.data(), sizes.hidden, nullptr, 0}, walk);
 
     r.d_slots.resize(batch, w.slots());
     r.d_h = d_h;
@@ -92,16 +92,23 @@ struct Case {
     const Matrix& made_h = sizes.projected() ? r.unprojected : r.h;
     cells::backward_step<E, double>(
         w, batch, slots, rows_of(h, c), rows_of(made_h, std::as_const(r.c)),
-        {r.d_slots.data(), w.slots()}, rows_of(r.d_h, r.d_c), d_unprojected.data(), threads);
+        {r.d_slots.data(), w.slots()}, rows_of(r.d_h, r.d_c), d_unprojected.data(), walk);
     const SlotRows<const double> d_slots{r.d_slots.data(), w.slots()};
     cells::input_gradient(w, batch, d_slots, r.d_x.data(), sizes.input);
     r.d_parameters = CellParameters<double>(sizes);
     cells::PackedFactors<double> factors;
-    cells::parameter_gradients(
-        w,
-        cells::GradientRows<double>{batch, d_slots, x.data(), sizes.input, h.data(), sizes.output,
-                                    d_h.data(), r.unprojected.data(), sizes.hidden},
-        recur::kernels::Start::accumulate, threads, factors, r.d_parameters);
+    cells::parameter_gradients(w,
+                               cells::GradientRows<double>{.rows = batch,
+                                                           .d_slots = d_slots,
+                                                           .x = x.data(),
+                                                           .x_stride = sizes.input,
+                                                           .h_prev = h.data(),
+                                                           .h_stride = sizes.output,
+                                                           .unprojected = r.unprojected.data(),
+                                                           .unprojected_stride = sizes.hidden,
+                                                           .d_h = d_h.data()},
+                               recur::kernels::Start::accumulate, walk.threads, factors,
+                               r.d_parameters);
     return r;
   }
 };
@@ -119,7 +126,7 @@ void check(const CellSizes& sizes, Index batch) {
   SCOPED_TRACE(testing::Message() << E::name << " of " << sizes.hidden << " units, batch "
                                   << batch);
   const Case<E> step(sizes, batch);
-  const Result actual = step.by_kernels(1);
+  const Result actual = step.by_kernels({});
 
   const auto record = math::forward_step(step.equations, step.parameters, step.x,
                                          math::BatchState<double>{step.h, step.c});
@@ -141,9 +148,9 @@ void check(const CellSizes& sizes, Index batch) {
       },
       actual.d_parameters, d_parameters);
 
-  // Threads that share the units change no bit.
-  for (const int threads : {2, 3}) {
-    const Result shared = step.by_kernels(threads);
+  // Threads that share the units change no bit, nor does the order of the units.
+  for (const recur::kernels::Walk walk : {recur::kernels::Walk{1, true}, {2, false}, {3, true}}) {
+    const Result shared = step.by_kernels(walk);
     EXPECT_TRUE(shared.h == actual.h);
     EXPECT_TRUE(shared.c == actual.c);
     EXPECT_TRUE(shared.d_h == actual.d_h);

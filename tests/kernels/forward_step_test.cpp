@@ -51,7 +51,7 @@ struct Step {
   }
 
   // Rows [first, last).
-  void run(const E& equations, bool record, Index first, Index last) {
+  void run(const E& equations, bool record, Index first, Index last, bool back = false) {
     Scalar* no = nullptr;
     const StateRows<Scalar> prev{
         projected ? no : h.data() + first * h.cols(), projected ? 0 : h.cols(),
@@ -61,7 +61,8 @@ struct Step {
         {h.data() + first * h.cols(), h.cols(), 1},
         {slots.data() + first * slots.cols(), slots.cols()}, record, prev,
         {next_h.data() + first * next_h.cols(), next_h.cols(),
-         E::has_c ? next_c.data() + first * next_c.cols() : no, E::has_c ? next_c.cols() : 0});
+         E::has_c ? next_c.data() + first * next_c.cols() : no, E::has_c ? next_c.cols() : 0},
+        back);
   }
 
   // The same, one number at a time.
@@ -128,6 +129,14 @@ void check(const E& equations, Index rows, Index hidden, Index depth) {
   EXPECT_TRUE(unrecorded.slots == start.slots);
   EXPECT_TRUE(unrecorded.next_h == actual.next_h);
   EXPECT_TRUE(unrecorded.next_c == actual.next_c);
+
+  // From the last unit to the first, the same bits: all rows, and one.
+  Step<E, Scalar> back = start;
+  back.run(equations, true, 0, rows - 1, true);
+  back.run(equations, true, rows - 1, rows, true);
+  EXPECT_TRUE(back.slots == actual.slots);
+  EXPECT_TRUE(back.next_h == actual.next_h);
+  EXPECT_TRUE(back.next_c == actual.next_c);
 }
 
 template <class Scalar>

@@ -46,20 +46,19 @@ struct Product {
   }
 
   // Rows [first, last) of the product; B packed beforehand, or on the way.
-  void multiply(Start start, Index first, Index last, RowMatrix<Scalar>& to, bool packed) const {
+  void multiply(Start start, Index first, Index last, RowMatrix<Scalar>& to, bool packed,
+                bool back = false) const {
     const Index K = a.cols();
     const Index N = b.cols();
-    const auto run = [&](auto operand) {
-      gemm<Scalar>(last - first, N, K, {a.data() + first * K, K, 1}, operand,
-                   {to.data() + first * (N + gap), N + gap}, start,
-                   start == Start::bias ? bias.data() : nullptr);
-    };
+    const recur::kernels::GemmA<Scalar> rows{a.data() + first * K, K, 1};
+    const recur::kernels::GemmC<Scalar> sums{to.data() + first * (N + gap), N + gap};
+    const Scalar* from = start == Start::bias ? bias.data() : nullptr;
     if (packed) {
       PackedMatrix<Scalar> panels;
       panels.assign(b, 0, K);
-      run(panels.operand());
+      gemm<Scalar>(last - first, N, K, rows, panels.operand(), sums, start, from, back);
     } else {
-      run(RowsB<Scalar>{b.data(), N});
+      gemm<Scalar>(last - first, N, K, rows, RowsB<Scalar>{b.data(), N}, sums, start, from);
     }
   }
 };
@@ -169,6 +168,26 @@ void check_splits(Index M, Index N, Index K) {
   ASSERT_TRUE(single == whole) << "row by row";
 }
 
+// The panels may be taken from the last to the first: not a bit changes.
+template <class Scalar>
+void check_back(Index M, Index N, Index K) {
+  const Product<Scalar> p(M, N, K);
+  RowMatrix<Scalar> forth = p.c;
+  p.multiply(Start::accumulate, 0, M, forth, true);
+  RowMatrix<Scalar> back = p.c;
+  p.multiply(Start::accumulate, 0, M, back, true, true);
+  ASSERT_TRUE(back == forth) << "M " << M << ", N " << N << ", K " << K;
+}
+
+TEST(Gemm, BackGivesTheSameBits) {
+  for (const Index M : {1, 2, 100}) {
+    for (Index N = 0; N < 10; ++N) {
+      check_back<float>(M, N * tile_columns<float> + N % 3, 30);
+      check_back<double>(M, N * tile_columns<double> + N % 3, 1030);
+    }
+  }
+}
+
 TEST(Gemm, RowsInAnyPartsGiveTheSameBits) {
   check_splits<float>(29, 43, 150);
   check_splits<double>(29, 43, 150);
@@ -176,6 +195,17 @@ TEST(Gemm, RowsInAnyPartsGiveTheSameBits) {
   check_splits<float>(7, 5 * tile_columns<float> + 3, 2100);
   check_splits<float>(13, 7, 20);
   check_splits<double>(13, 3, 20);
+}
+
+// A few panels two at a time, so that they are sooner read again; many as fast as they come.
+TEST(Gemm, PanelsAtOnce) {
+  using recur::kernels::detail::panels_at_once;
+  using recur::kernels::detail::row_panels;
+  EXPECT_EQ(panels_at_once<4>(1), 2);
+  EXPECT_EQ(panels_at_once<4>(2 * row_panels - 1), 2);
+  EXPECT_EQ(panels_at_once<4>(2 * row_panels), row_panels);
+  EXPECT_EQ(panels_at_once<3>(row_panels - 1), 2);
+  EXPECT_EQ(panels_at_once<3>(row_panels), row_panels);
 }
 
 // The sum of one element is in the order of k, whatever tile its column falls into.

@@ -37,7 +37,7 @@ TEST(TwoProducts, ForwardAndBackwardEqualPlainLoops) {
       const StateRows<const double> prev{h.data(), h.cols(), nullptr, 0};
       recur::kernels::forward_step_of_two<Equations, double>(Equations(), rows, packed,
                                                              {slots.data(), slots.cols()}, prev,
-                                                             {next.data(), H, nullptr, 0}, 1);
+                                                             {next.data(), H, nullptr, 0}, {});
       Matrix d_slots = slots;
       Matrix d_h = d_next;
       const StateRows<double> d{d_h.data(), H, nullptr, 0};
@@ -46,7 +46,7 @@ TEST(TwoProducts, ForwardAndBackwardEqualPlainLoops) {
           Equations(), rows, H, {slots.data(), slots.cols()}, prev, {next.data(), H, nullptr, 0},
           d_rows, d);
       recur::kernels::backward_operand<Equations, double>(
-          Equations(), rows, H, back.operand(), {slots.data(), slots.cols()}, prev, d_rows, d, 1);
+          Equations(), rows, H, back.operand(), {slots.data(), slots.cols()}, prev, d_rows, d, {});
 
       for (Index b = 0; b < rows; ++b) {
         const auto h_b = h.row(b).head(H);

@@ -38,13 +38,12 @@ void input_sums(const Weights<E, Scalar>& w, Index rows, const Scalar* x, Index 
 
 /// slots: in: input_sums; out: what backward needs, or with record = false nothing of use. prev:
 /// read; next: overwritten (next.c may be prev.c). unprojected (rows × H, row stride H):
-/// overwritten with h' before the projection, where the cell has one. threads: that share the
-/// units.
+/// overwritten with h' before the projection, where the cell has one.
 template <math::Equations E, class Scalar>
 void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Scalar> slots,
                   bool record, kernels::StateRows<const Scalar> prev,
                   kernels::StateRows<Scalar> next, kernels::StateRows<Scalar> unprojected,
-                  int threads = 1) {
+                  kernels::Walk walk = {}) {
   const CellSizes& n = w.sizes();
   const kernels::GemmA<Scalar> h{prev.h, prev.h_stride, 1};
   const Scalar* bias_apart = w.packed.bias.data() + w.shared() + w.apart();
@@ -57,13 +56,14 @@ void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Sca
     made.h_stride = unprojected.h_stride;
   }
   using Gates = kernels::PackedGates<E, Scalar>;
-  kernels::parallel_ranges(threads, n.hidden, Gates::units_per_block, [&](Index first, Index last) {
-    kernels::forward_step<E, Scalar>(w.equations, rows, w.packed.hh, bias_apart, first, last, h,
-                                     slots, record, seen, made);
-  });
+  kernels::parallel_ranges(
+      walk.threads, n.hidden, Gates::units_per_block, [&](Index first, Index last) {
+        kernels::forward_step<E, Scalar>(w.equations, rows, w.packed.hh, bias_apart, first, last, h,
+                                         slots, record, seen, made, walk.back);
+      });
   if (n.projected()) {
     kernels::gemm_by_columns<Scalar>(
-        threads, rows, n.output, n.hidden, {unprojected.h, unprojected.h_stride, 1},
+        walk, rows, n.output, n.hidden, {unprojected.h, unprojected.h_stride, 1},
         w.packed.hr.operand(), {next.h, next.h_stride}, kernels::Start::zero);
   }
 }
@@ -73,25 +73,23 @@ template <math::TwoProducts E, class Scalar>
 void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Scalar> slots,
                   bool /*record*/, kernels::StateRows<const Scalar> prev,
                   kernels::StateRows<Scalar> next, kernels::StateRows<Scalar> /*unprojected*/,
-                  int threads = 1) {
-  kernels::forward_step_of_two<E, Scalar>(w.equations, rows, w.packed.hh, slots, prev, next,
-                                          threads);
+                  kernels::Walk walk = {}) {
+  kernels::forward_step_of_two<E, Scalar>(w.equations, rows, w.packed.hh, slots, prev, next, walk);
 }
 
 /// d_slots: overwritten with the gradients by the sums. slots, prev, next: what forward left
 /// (next.h: before the projection). d: in: gradients by the new state; out: by the state before.
-/// d_unprojected (rows × H): scratch, for cells with a projection. threads: that share the columns
-/// of the products.
+/// d_unprojected (rows × H): scratch, for cells with a projection.
 template <math::Equations E, class Scalar>
 void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<const Scalar> slots,
                    kernels::StateRows<const Scalar> prev, kernels::StateRows<const Scalar> next,
                    kernels::SlotRows<Scalar> d_slots, kernels::StateRows<Scalar> d,
-                   Scalar* d_unprojected, int threads = 1) {
+                   Scalar* d_unprojected, kernels::Walk walk = {}) {
   const CellSizes& n = w.sizes();
   kernels::Start start =
       kernels::Start::accumulate;  // onto the part of dh that does not go through W_hh
   if (n.projected()) {
-    kernels::gemm_by_columns<Scalar>(threads, rows, n.hidden, n.output, {d.h, d.h_stride, 1},
+    kernels::gemm_by_columns<Scalar>(walk, rows, n.hidden, n.output, {d.h, d.h_stride, 1},
                                      w.packed.hr_back.operand(), {d_unprojected, n.hidden},
                                      kernels::Start::zero);
     kernels::pointwise_backward<E, Scalar>(w.equations, rows, n.hidden, slots,
@@ -104,16 +102,15 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
   if constexpr (math::TwoProducts<E>) {
     kernels::backward_operand<E, Scalar>(w.equations, rows, n.hidden,
                                          w.packed.hh_apart_back.operand(), slots, prev, d_slots, d,
-                                         threads);
+                                         walk);
   }
-  kernels::gemm_by_columns<Scalar>(threads, rows, n.output, w.shared(),
+  kernels::gemm_by_columns<Scalar>(walk, rows, n.output, w.shared(),
                                    {d_slots.data, d_slots.stride, 1}, w.packed.hh_back.operand(),
                                    {d.h, d.h_stride}, start);
   if constexpr (E::shared_gates < E::gates && !math::TwoProducts<E>) {
-    kernels::gemm_by_columns<Scalar>(threads, rows, n.output, w.apart(),
-                                     {d_slots.data + w.shared() + w.apart(), d_slots.stride, 1},
-                                     w.packed.hh_apart_back.operand(), {d.h, d.h_stride},
-                                     kernels::Start::accumulate);
+    kernels::gemm_by_columns<Scalar>(
+        walk, rows, n.output, w.apart(), {d_slots.data + w.shared() + w.apart(), d_slots.stride, 1},
+        w.packed.hh_apart_back.operand(), {d.h, d.h_stride}, kernels::Start::accumulate);
   }
 }
 

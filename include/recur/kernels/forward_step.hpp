@@ -68,12 +68,13 @@ struct BlockSums {
   }
 };
 
-// sums += h W of one block; of one row, of several whole blocks that follow each other.
+// sums += h W of one block; of one row, of several whole blocks that follow each other. `ahead`:
+// the block that comes next, or null.
 template <class E, class Scalar>
 RECUR_ALWAYS_INLINE void add_products(Index rows, Index blocks, bool one_row, Index depth,
                                       const GemmA<Scalar>& h,
                                       const typename PackedGates<E, Scalar>::Block& block,
-                                      Scalar* sums) {
+                                      Scalar* sums, const Scalar* ahead) {
   for (Index k = 0; k < depth; k += k_block) {
     const Index length = std::min(k_block, depth - k);
     const Scalar* factors = h.data + k * h.column_stride;
@@ -83,16 +84,14 @@ RECUR_ALWAYS_INLINE void add_products(Index rows, Index blocks, bool one_row, In
       gemm_row<Vec<Scalar>, count.value, static_cast<int>(width / native_width<Scalar>)>(
           length, factors, h.column_stride, weights, width * depth, sums, Start::accumulate);
     };
-    if (blocks == row_panels) {
-      multiply_row(std::integral_constant<int, row_panels>{});
-    } else if (blocks == 2) {
-      multiply_row(std::integral_constant<int, 2>{});
+    if (blocks > 1) {
+      with_panels(blocks, multiply_row);
     } else if (one_row) {
       multiply_row(std::integral_constant<int, 1>{});
     } else {
       gemm_panel<Scalar>(rows, block.width, length, {factors, h.row_stride, h.column_stride},
                          weights, block.width, {sums, block.width}, Start::accumulate, nullptr,
-                         weights + length * block.width);
+                         k + length < depth ? weights + length * block.width : ahead);
     }
   }
 }
@@ -105,40 +104,49 @@ RECUR_ALWAYS_INLINE void add_products(Index rows, Index blocks, bool one_row, In
 /// alone. bias_apart: of the recurrent halves that stand apart, (G - shared)·H. h (rows × output):
 /// the state that W_hh is multiplied by. prev: the state that the equations see (h null where the
 /// cell has a projection). next: overwritten; next.h must not overlap h, next.c may be prev.c.
+/// back: see Walk.
 template <math::Equations E, class Scalar>
 void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& w,
                   const Scalar* bias_apart, Index begin, Index end, GemmA<Scalar> h,
                   SlotRows<Scalar> slots, bool record, StateRows<const Scalar> prev,
-                  StateRows<Scalar> next) {
+                  StateRows<Scalar> next, bool back = false) {
   using Sums = detail::BlockSums<E, Scalar>;
   constexpr Index units = PackedGates<E, Scalar>::units_per_block;
   const Index hidden = w.hidden();
   alignas(64) Scalar
       memory[static_cast<std::size_t>(detail::step_rows * Sums::max_width + native_width<Scalar>)];
 
-  Index blocks = 1;
-  for (Index first = begin; first < end; first += blocks * units) {
-    // Of one row, several whole blocks at once: see gemm_row.
-    const Index whole = rows == 1 ? (end - first) / units : 0;
-    blocks = whole >= detail::row_panels ? detail::row_panels : whole >= 2 ? 2 : 1;
-    const auto block = w.block(first);
-    for (Index b = 0; b < rows; b += detail::step_rows) {
-      const Index count = std::min(detail::step_rows, rows - b);
-      const SlotRows<Scalar> rows_slots = slots.rows_from(b);
-      for (Index k = 0; k < blocks; ++k) {
-        const Sums sums{memory + k * block.width, block.width, block.units};
-        sums.start(count, hidden, first + k * units, rows_slots, bias_apart);
-      }
-      detail::add_products<E, Scalar>(count, blocks, whole > 0, w.depth(),
-                                      {h.data + b * h.row_stride, h.row_stride, h.column_stride},
-                                      block, memory);
-      for (Index k = 0; k < blocks; ++k) {
-        const Sums sums{memory + k * block.width, block.width, block.units};
-        const Index unit = first + k * units;
-        pointwise_forward<E, Scalar>(
-            equations, count, sums.units, sums.places(hidden, unit, rows_slots),
-            record ? SlotPlaces<E, Scalar>::of(rows_slots, hidden, unit) : SlotPlaces<E, Scalar>(),
-            prev.rows_from(b).units_from(unit), next.rows_from(b).units_from(unit));
+  // Of one row, several whole blocks at once: see gemm_row.
+  constexpr int vectors = static_cast<int>(E::gates * units / native_width<Scalar>);
+  const Index at_once = rows == 1 ? detail::panels_at_once<vectors>((end - begin) / units) : 1;
+  const detail::Groups groups(begin, end, at_once * units, back);
+  for (Index g = 0; g < groups.count(); ++g) {
+    const auto group = groups[g];
+    const Scalar* ahead = rows > 1 && group.next < end ? w.block(group.next).data : nullptr;
+    Index blocks = 1;
+    for (Index first = group.first; first < group.last; first += blocks * units) {
+      const Index whole = rows == 1 ? (group.last - first) / units : 0;
+      blocks = whole == at_once ? at_once : whole >= 2 ? 2 : 1;
+      const auto block = w.block(first);
+      for (Index b = 0; b < rows; b += detail::step_rows) {
+        const Index count = std::min(detail::step_rows, rows - b);
+        const SlotRows<Scalar> rows_slots = slots.rows_from(b);
+        for (Index k = 0; k < blocks; ++k) {
+          const Sums sums{memory + k * block.width, block.width, block.units};
+          sums.start(count, hidden, first + k * units, rows_slots, bias_apart);
+        }
+        detail::add_products<E, Scalar>(count, blocks, whole > 0, w.depth(),
+                                        {h.data + b * h.row_stride, h.row_stride, h.column_stride},
+                                        block, memory, ahead);
+        for (Index k = 0; k < blocks; ++k) {
+          const Sums sums{memory + k * block.width, block.width, block.units};
+          const Index unit = first + k * units;
+          pointwise_forward<E, Scalar>(
+              equations, count, sums.units, sums.places(hidden, unit, rows_slots),
+              record ? SlotPlaces<E, Scalar>::of(rows_slots, hidden, unit)
+                     : SlotPlaces<E, Scalar>(),
+              prev.rows_from(b).units_from(unit), next.rows_from(b).units_from(unit));
+        }
       }
     }
   }

@@ -11,17 +11,15 @@
 namespace recur::inline RECUR_ABI::kernels {
 
 /// One step forward of `rows` sequences. slots: in: the input's half of the sums, W_ih x + biases;
-/// out: what backward needs. prev: read. next: overwritten. threads: that share the columns of the
-/// products.
+/// out: what backward needs. prev: read. next: overwritten.
 template <math::TwoProducts E, class Scalar>
 void forward_step_of_two(const E& equations, Index rows, const PackedGates<E, Scalar>& w,
                          SlotRows<Scalar> slots, StateRows<const Scalar> prev,
-                         StateRows<Scalar> next, int threads) {
+                         StateRows<Scalar> next, Walk walk) {
   using V = Vec<Scalar>;
   const Index hidden = w.hidden();
-  gemm_by_columns<Scalar>(threads, rows, E::shared_gates * hidden, hidden,
-                          {prev.h, prev.h_stride, 1}, w.by_state(), {slots.data, slots.stride},
-                          Start::accumulate);
+  gemm_by_columns<Scalar>(walk, rows, E::shared_gates * hidden, hidden, {prev.h, prev.h_stride, 1},
+                          w.by_state(), {slots.data, slots.stride}, Start::accumulate);
   for (Index b = 0; b < rows; ++b) {
     detail::for_each_register<V::width>(hidden, [&](Index unit, auto access) {
       Scalar* place = slots.rows_from(b).data + unit;
@@ -35,7 +33,7 @@ void forward_step_of_two(const E& equations, Index rows, const PackedGates<E, Sc
       detail::store_slots(units, place, hidden, access);
     });
   }
-  gemm_by_columns<Scalar>(threads, rows, hidden, hidden,
+  gemm_by_columns<Scalar>(walk, rows, hidden, hidden,
                           {slots.data + E::gates * hidden, slots.stride, 1}, w.by_operand(),
                           {slots.data + (E::gates - 1) * hidden, slots.stride}, Start::accumulate);
   pointwise_forward<E, Scalar>(equations, rows, hidden,
@@ -49,10 +47,10 @@ void forward_step_of_two(const E& equations, Index rows, const PackedGates<E, Sc
 template <math::TwoProducts E, class Scalar>
 void backward_operand(const E& equations, Index rows, Index hidden, PackedB<Scalar> w_back,
                       SlotRows<const Scalar> slots, StateRows<const Scalar> prev,
-                      SlotRows<Scalar> d_slots, StateRows<Scalar> d, int threads) {
+                      SlotRows<Scalar> d_slots, StateRows<Scalar> d, Walk walk) {
   using V = Vec<Scalar>;
   // The gradient by the operand, for a while in the place of the first gate's.
-  gemm_by_columns<Scalar>(threads, rows, hidden, hidden,
+  gemm_by_columns<Scalar>(walk, rows, hidden, hidden,
                           {d_slots.data + (E::gates - 1) * hidden, d_slots.stride, 1}, w_back,
                           {d_slots.data, d_slots.stride}, Start::zero);
   for (Index b = 0; b < rows; ++b) {

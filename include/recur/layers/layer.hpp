@@ -117,7 +117,7 @@ class Layer {
               buffer.state(t + 1, from),
               {buffer.unprojected == nullptr ? nullptr : buffer.unprojected + row * hidden, hidden,
                nullptr, 0},
-              step_threads_);
+              {step_threads_, k % 2 == 1});
         }
       }
     });
@@ -262,7 +262,7 @@ class Layer {
             w, rows, slots, record.state(previous_slot(d, t), from), next,
             {d_slots + chunk_row * w.slots(), w.slots()}, d_state,
             n.projected() ? work.d_unprojected[d].data() + from * n.hidden : nullptr,
-            step_threads_);
+            {step_threads_, k % 2 == 1});
       }
     });
   }

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+//
+// The pieces that gemm_test.cpp does not call by themselves.
+#include "recur/kernels/gemm_tile.hpp"
+
+#include <gtest/gtest.h>
+
+#include "support/random.hpp"
+
+namespace {
+
+using recur::Index;
+using recur::RowMatrix;
+using recur::kernels::native_width;
+using recur::kernels::panel_width;
+using recur::kernels::tile_columns;
+using recur::kernels::whole_registers;
+using recur::test::random_matrix;
+namespace detail = recur::kernels::detail;
+
+TEST(GemmTile, PanelsEndWithAWholeRegister) {
+  constexpr Index width = native_width<float>;
+  constexpr Index panel = tile_columns<float>;
+  EXPECT_EQ(whole_registers<float>(0), 0);
+  EXPECT_EQ(whole_registers<float>(1), width);
+  EXPECT_EQ(whole_registers<float>(width), width);
+  EXPECT_EQ(whole_registers<float>(width + 1), 2 * width);
+  EXPECT_EQ(panel_width<float>(2 * panel, 0), panel);
+  EXPECT_EQ(panel_width<float>(panel + 1, 0), panel);
+  EXPECT_EQ(panel_width<float>(panel + 1, panel), width);
+}
+
+TEST(GemmTile, CopiedRowsEndWithZeros) {
+  for (Index count = 0; count <= 3 * native_width<double> + 1; ++count) {
+    recur::Generator generator(static_cast<std::uint64_t>(count));
+    const auto from = random_matrix<double>(generator, 1, count);
+    const Index whole = whole_registers<double>(count);
+    RowMatrix<double> to = RowMatrix<double>::Constant(1, whole + 1, 7);
+    recur::kernels::copy_row(from.data(), count, to.data());
+    EXPECT_TRUE(to.leftCols(count) == from);
+    EXPECT_TRUE((to.middleCols(count, whole - count).array() == 0).all());
+    EXPECT_EQ(to(0, whole), 7) << "written beyond a register";
+  }
+}
+
+// Two panels at once are what each is alone.
+TEST(GemmTile, ARowOfPanels) {
+  using V = recur::kernels::Vec<double>;
+  constexpr Index columns = 2 * V::width;
+  constexpr Index K = 9;
+  recur::Generator generator(1);
+  const auto a = random_matrix<double>(generator, 1, K);
+  const auto b = random_matrix<double>(generator, 2 * K, columns);
+  const auto bias = random_matrix<double>(generator, 1, 2 * columns);
+  RowMatrix<double> c(1, 2 * columns);
+  detail::gemm_row<V, 2, 2>(K, a.data(), 1, b.data(), K * columns, c.data(),
+                            recur::kernels::Start::bias, bias.data());
+  RowMatrix<double> expected = bias;
+  expected.leftCols(columns) += a * b.topRows(K);
+  expected.rightCols(columns) += a * b.bottomRows(K);
+  EXPECT_LT((c - expected).cwiseAbs().maxCoeff(), 1e-14);
+}
+
+}  // namespace
