@@ -79,6 +79,10 @@ class Layer {
     if (directions_ == 1 && schedule.batch < 4 * kernels::tile_rows && step >= worth_meeting) {
       step_threads_ = threads_;
     }
+    parts_ = step_threads_ > 1
+                 ? 1
+                 : std::max<Index>(1, std::min<Index>(threads_ / directions_,
+                                                      schedule.batch / kernels::tile_rows));
   }
 
   /// Steps [first, first + count) of the forward direction's order and, at the same time, of the
@@ -92,8 +96,9 @@ class Layer {
       const CellSizes& n = w.sizes();
       const Index begin = steps_of(d, first, count).first;
       const Index rows = schedule_.running_rows(begin, begin + count);
+      const bool alone = step_threads_ == 1 && directions_ * parts_ == 1;  // in the scan
       const int threads = kernels::useful_threads(
-          static_cast<double>(n.gates * n.hidden * n.input * rows), threads_);
+          static_cast<double>(n.gates * n.hidden * n.input * rows), threads_, alone);
       kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
         schedule_.for_each_block(begin, begin + count, from, to, [&](Index row, Index block) {
           const Index slot_row = row - buffer.slots_first * schedule_.batch;
@@ -202,19 +207,13 @@ class Layer {
   // + count).
   template <class F>
   void for_each_task(Index first, Index count, F&& f) const {
-    const Index parts =
-        step_threads_ > 1
-            ? 1
-            : std::max<Index>(
-                  1, std::min<Index>(threads_ / directions_, schedule_.batch / kernels::tile_rows));
-    const Index tasks = directions_ * parts;
-    kernels::parallel_ranges(threads_, tasks, 1, [&](Index from, Index to) {
+    kernels::parallel_ranges(threads_, directions_ * parts_, 1, [&](Index from, Index to) {
       for (Index task = from; task < to; ++task) {
-        const Index d = task / parts;
-        const Index part = task % parts;
+        const Index d = task / parts_;
+        const Index part = task % parts_;
         const auto [begin, end] = steps_of(d, first, count);
-        f(d, schedule_.part_begin(begin, end, part, parts),
-          schedule_.part_begin(begin, end, part + 1, parts));
+        f(d, schedule_.part_begin(begin, end, part, parts_),
+          schedule_.part_begin(begin, end, part + 1, parts_));
       }
     });
   }
@@ -336,6 +335,7 @@ class Layer {
   Index directions_;
   int threads_ = 1;
   int step_threads_ = 1;  // that share the units of a single step
+  Index parts_ = 1;       // of the batch, that are scanned at the same time
 };
 
 }  // namespace recur::inline RECUR_ABI::layers
