@@ -107,7 +107,8 @@ void check_size(const E& equations, Index hidden, bool with_h) {
   }
 
   recur::kernels::pointwise_forward<E, Scalar>(
-      equations, rows, hidden, actual.const_places(actual.slots), actual.places(actual.slots), prev,
+      equations, rows, hidden, actual.const_places(actual.slots),
+      actual.const_places(actual.d_slots), actual.places(actual.slots), prev,
       actual.state_rows(actual.next_h, actual.next_c));
   const auto prev_of = [&](Index b, Index j) {
     return math::UnitState<Scalar>{expected.prev_h(b, j), expected.prev_c(b, j)};
@@ -115,6 +116,10 @@ void check_size(const E& equations, Index hidden, bool with_h) {
   for (Index b = 0; b < rows; ++b) {
     for (Index j = 0; j < hidden; ++j) {
       auto unit = expected.unit_slots(expected.slots, b, j);
+      const auto added = expected.unit_slots(expected.d_slots, b, j);
+      for (std::size_t k = 0; k < unit.size(); ++k) {
+        unit[k] += math::stands_apart<E>(static_cast<Index>(k)) ? Scalar(0) : added[k];
+      }
       math::UnitState<Scalar> next{};
       equations.forward(unit, prev_of(b, j), next);
       expected.set_slots(unit, expected.slots, b, j);
@@ -171,11 +176,11 @@ TEST(Pointwise, NextCMayBePrevC) {
   Arrays<math::LSTM, double> in_place(19);
   const RowMatrix<double> sums = in_place.slots;
   recur::kernels::pointwise_forward<math::LSTM, double>(
-      math::LSTM(), rows, 19, apart.const_places(apart.slots), apart.places(apart.slots),
+      math::LSTM(), rows, 19, apart.const_places(apart.slots), {}, apart.places(apart.slots),
       apart.state_rows(apart.prev_h, apart.prev_c), apart.state_rows(apart.next_h, apart.next_c));
   // Nothing is recorded where nobody asks for it.
   recur::kernels::pointwise_forward<math::LSTM, double>(
-      math::LSTM(), rows, 19, in_place.const_places(in_place.slots), {},
+      math::LSTM(), rows, 19, in_place.const_places(in_place.slots), {}, {},
       in_place.state_rows(in_place.prev_h, in_place.prev_c),
       in_place.state_rows(in_place.next_h, in_place.prev_c));
   EXPECT_TRUE(in_place.slots == sums);
@@ -191,7 +196,7 @@ void check_places() {
   Arrays<math::LSTM, Scalar> same(hidden);
   const math::LSTM lstm;
   recur::kernels::pointwise_forward<math::LSTM, Scalar>(
-      lstm, 1, hidden, whole.const_places(whole.slots), whole.places(whole.slots),
+      lstm, 1, hidden, whole.const_places(whole.slots), {}, whole.places(whole.slots),
       whole.state_rows(whole.prev_h, whole.prev_c), whole.state_rows(whole.next_h, whole.next_c));
   for (Index j = 0; j < hidden; ++j) {  // as one unit of its own
     RowMatrix<Scalar> slots(1, 4);
@@ -204,7 +209,7 @@ void check_places() {
     c(0, 0) = same.prev_c(0, j);
     recur::kernels::pointwise_forward<math::LSTM, Scalar>(
         lstm, 1, 1,
-        recur::kernels::SlotPlaces<math::LSTM, const Scalar>::of({slots.data(), 4}, 1, 0), {},
+        recur::kernels::SlotPlaces<math::LSTM, const Scalar>::of({slots.data(), 4}, 1, 0), {}, {},
         {h.data(), 1, c.data(), 1}, {h.data(), 1, c.data(), 1});
     ASSERT_EQ(h(0, 0), whole.next_h(0, j)) << j;
     ASSERT_EQ(c(0, 0), whole.next_c(0, j)) << j;

@@ -19,7 +19,7 @@ namespace detail {
 // Rows whose sums are held at once: 24 KB with AVX-512.
 inline constexpr Index step_rows = 96;
 
-// The sums of one block and of several rows: row b at data + b * width, gate by gate.
+// The products h W of one block and of several rows: row b at data + b * width, gate by gate.
 template <class E, class Scalar>
 struct BlockSums {
   using V = Vec<Scalar>;
@@ -30,32 +30,15 @@ struct BlockSums {
   Index width;
   Index units;
 
-  // From the sums of the shared gates so far (slots) and the bias of the others. `first`: unit.
-  RECUR_ALWAYS_INLINE void start(Index rows, Index hidden, Index first, SlotRows<Scalar> slots,
-                                 const Scalar* bias_apart) const {
-    for (Index b = 0; b < rows; ++b) {
-      for (Index gate = 0; gate < E::gates; ++gate) {
-        const Scalar* from = gate < E::shared_gates
-                                 ? slots.data + b * slots.stride + gate * hidden
-                                 : bias_apart + (gate - E::shared_gates) * hidden;
-        Scalar* to = data + b * width + gate * units;
-        // Whole registers: what is too much of one gate gives way to the next, and ends as zeros.
-        for_each_register<V::width>(units, [&](Index unit, auto access) {
-          access.template load<V>(from + first + unit).store(to + unit);
-        });
-      }
-    }
-  }
-
-  // The slots as the equations take them: sums from here, the input halves that stand apart from
-  // `slots`.
+  // Slots as the equations take them: the products from here; the input halves that stand apart
+  // from `slots`.
   RECUR_ALWAYS_INLINE SlotPlaces<E, const Scalar> places(Index hidden, Index first,
                                                          const SlotRows<Scalar>& slots) const {
     SlotPlaces<E, const Scalar> from;
     RECUR_UNROLL
     for (std::size_t k = 0; k < from.data.size(); ++k) {
       const Index slot = static_cast<Index>(k);
-      if (slot >= E::shared_gates && slot < E::gates) {
+      if (math::stands_apart<E>(slot)) {
         from.data[k] = slots.data + slot * hidden + first;
         from.stride[k] = slots.stride;
       } else {
@@ -66,23 +49,43 @@ struct BlockSums {
     }
     return from;
   }
+
+  // What is added to the products: the input halves of the shared gates, the bias of the others.
+  static RECUR_ALWAYS_INLINE SlotPlaces<E, const Scalar> added(Index hidden, Index first,
+                                                               const SlotRows<Scalar>& slots,
+                                                               const Scalar* bias_apart) {
+    SlotPlaces<E, const Scalar> to;
+    RECUR_UNROLL
+    for (std::size_t k = 0; k < to.data.size(); ++k) {
+      const Index slot = static_cast<Index>(k);
+      if (slot < E::shared_gates) {
+        to.data[k] = slots.data + slot * hidden + first;
+        to.stride[k] = slots.stride;
+      } else if (slot >= E::gates) {
+        to.data[k] = bias_apart + (slot - E::gates) * hidden + first;
+      }
+    }
+    return to;
+  }
 };
 
-// sums += h W of one block; of one row, of several whole blocks that follow each other. `ahead`:
+// sums = h W of one block; of one row, of several whole blocks that follow each other. `ahead`:
 // the block that comes next, or null.
 template <class E, class Scalar>
-RECUR_ALWAYS_INLINE void add_products(Index rows, Index blocks, bool one_row, Index depth,
-                                      const GemmA<Scalar>& h,
-                                      const typename PackedGates<E, Scalar>::Block& block,
-                                      Scalar* sums, const Scalar* ahead) {
-  for (Index k = 0; k < depth; k += k_block) {
+RECUR_ALWAYS_INLINE void multiply(Index rows, Index blocks, bool one_row, Index depth,
+                                  const GemmA<Scalar>& h,
+                                  const typename PackedGates<E, Scalar>::Block& block, Scalar* sums,
+                                  const Scalar* ahead) {
+  Start start = Start::zero;
+  Index k = 0;
+  do {
     const Index length = std::min(k_block, depth - k);
     const Scalar* factors = h.data + k * h.column_stride;
     const Scalar* weights = block.data + k * block.width;
     const auto multiply_row = [&](auto count) {
       constexpr Index width = E::gates * PackedGates<E, Scalar>::units_per_block;
       gemm_row<Vec<Scalar>, count.value, static_cast<int>(width / native_width<Scalar>)>(
-          length, factors, h.column_stride, weights, width * depth, sums, Start::accumulate);
+          length, factors, h.column_stride, weights, width * depth, sums, start);
     };
     if (blocks > 1) {
       with_panels(blocks, multiply_row);
@@ -90,10 +93,12 @@ RECUR_ALWAYS_INLINE void add_products(Index rows, Index blocks, bool one_row, In
       multiply_row(std::integral_constant<int, 1>{});
     } else {
       gemm_panel<Scalar>(rows, block.width, length, {factors, h.row_stride, h.column_stride},
-                         weights, block.width, {sums, block.width}, Start::accumulate, nullptr,
+                         weights, block.width, {sums, block.width}, start, nullptr,
                          k + length < depth ? weights + length * block.width : ahead);
     }
-  }
+    start = Start::accumulate;
+    k += length;
+  } while (k < depth);
 }
 
 }  // namespace detail
@@ -131,18 +136,15 @@ void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& 
       for (Index b = 0; b < rows; b += detail::step_rows) {
         const Index count = std::min(detail::step_rows, rows - b);
         const SlotRows<Scalar> rows_slots = slots.rows_from(b);
-        for (Index k = 0; k < blocks; ++k) {
-          const Sums sums{memory + k * block.width, block.width, block.units};
-          sums.start(count, hidden, first + k * units, rows_slots, bias_apart);
-        }
-        detail::add_products<E, Scalar>(count, blocks, whole > 0, w.depth(),
-                                        {h.data + b * h.row_stride, h.row_stride, h.column_stride},
-                                        block, memory, ahead);
+        detail::multiply<E, Scalar>(count, blocks, whole > 0, w.depth(),
+                                    {h.data + b * h.row_stride, h.row_stride, h.column_stride},
+                                    block, memory, ahead);
         for (Index k = 0; k < blocks; ++k) {
           const Sums sums{memory + k * block.width, block.width, block.units};
           const Index unit = first + k * units;
           pointwise_forward<E, Scalar>(
               equations, count, sums.units, sums.places(hidden, unit, rows_slots),
+              Sums::added(hidden, unit, rows_slots, bias_apart),
               record ? SlotPlaces<E, Scalar>::of(rows_slots, hidden, unit)
                      : SlotPlaces<E, Scalar>(),
               prev.rows_from(b).units_from(unit), next.rows_from(b).units_from(unit));

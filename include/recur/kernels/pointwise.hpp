@@ -147,23 +147,47 @@ RECUR_ALWAYS_INLINE void for_each_register(Index hidden, F&& f) {
 
 }  // namespace detail
 
-/// One step forward of `units` units of `rows` sequences. sums: read. record: overwritten with what
+/// One step forward of `units` units of `rows` sequences. sums: read. added: to the sums, but for
+/// those of slots whose other half stands apart; null: nothing. record: overwritten with what
 /// backward needs, unless it is null; may be sums. prev: read. next: overwritten; next.c may be
 /// prev.c.
 template <math::Equations E, class Scalar>
 RECUR_ALWAYS_INLINE void pointwise_forward(const E& equations, Index rows, Index units,
                                            const SlotPlaces<E, const Scalar>& sums,
+                                           const SlotPlaces<E, const Scalar>& added,
                                            const SlotPlaces<E, Scalar>& record,
                                            StateRows<const Scalar> prev, StateRows<Scalar> next) {
   using V = Vec<Scalar>;
-  for (Index b = 0; b < rows; ++b) {
-    detail::for_each_register<V::width>(units, [&](Index unit, auto access) {
+  const bool adds = added.data.back() != nullptr;
+  detail::for_each_register<V::width>(units, [&](Index unit, auto access) {
+    const auto load_added = [&](Index b, math::Slots<E, V>& slots) {
+      RECUR_UNROLL
+      for (std::size_t k = 0; k < slots.size(); ++k) {
+        if (!math::stands_apart<E>(static_cast<Index>(k))) {
+          slots[k] = access.template load<V>(added.data[k] + b * added.stride[k] + unit);
+        }
+      }
+    };
+    math::Slots<E, V> more;
+    more.fill(V(Scalar(0)));
+    if (adds) {
+      load_added(0, more);
+    }
+    for (Index b = 0; b < rows; ++b) {
       math::Slots<E, V> slots;
       RECUR_UNROLL
       for (std::size_t k = 0; k < slots.size(); ++k) {
         slots[k] = access.template load<V>(sums.data[k] + b * sums.stride[k] + unit);
+        if (adds && !math::stands_apart<E>(static_cast<Index>(k))) {
+          slots[k] = slots[k] + more[k];
+        }
       }
-      const auto before = detail::load_state<E, V>(prev, unit, access);
+      // Before the record of this row is stored, which may be in the same place: a part of a
+      // register that overlaps what was just stored would have to wait for it.
+      if (adds && b + 1 < rows) {
+        load_added(b + 1, more);
+      }
+      const auto before = detail::load_state<E, V>(prev.rows_from(b), unit, access);
       math::UnitState<V> after;
       equations.forward(slots, before, after);
       if (record.data[0] != nullptr) {
@@ -172,11 +196,9 @@ RECUR_ALWAYS_INLINE void pointwise_forward(const E& equations, Index rows, Index
           access.store(slots[k], record.data[k] + b * record.stride[k] + unit);
         }
       }
-      detail::store_state<E>(after, next, unit, access);
-    });
-    prev = prev.rows_from(1);
-    next = next.rows_from(1);
-  }
+      detail::store_state<E>(after, next.rows_from(b), unit, access);
+    }
+  });
 }
 
 /// One step backward. slots: what forward left; not read where the equations do not. d_slots:

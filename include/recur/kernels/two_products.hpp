@@ -37,7 +37,7 @@ void forward_step_of_two(const E& equations, Index rows, const PackedGates<E, Sc
                           {slots.data + E::gates * hidden, slots.stride, 1}, w.by_operand(),
                           {slots.data + (E::gates - 1) * hidden, slots.stride}, Start::accumulate);
   pointwise_forward<E, Scalar>(equations, rows, hidden,
-                               SlotPlaces<E, const Scalar>::of(slots, hidden, 0),
+                               SlotPlaces<E, const Scalar>::of(slots, hidden, 0), {},
                                SlotPlaces<E, Scalar>::of(slots, hidden, 0), prev, next);
 }
 

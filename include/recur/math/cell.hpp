@@ -35,6 +35,12 @@ struct UnitState {
 template <class E>
 inline constexpr int slot_count = 2 * E::gates - E::shared_gates;
 
+/// Slot k holds the input's half of a sum whose recurrent half has a slot of its own.
+template <class E>
+constexpr bool stands_apart(Index k) {
+  return k >= E::shared_gates && k < E::gates;
+}
+
 template <class E, class V>
 using Slots = std::array<V, static_cast<std::size_t>(slot_count<E>)>;
 
