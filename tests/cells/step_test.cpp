@@ -92,7 +92,7 @@ struct Case {
     const Matrix& made_h = sizes.projected() ? r.unprojected : r.h;
     cells::backward_step<E, double>(
         w, batch, slots, rows_of(h, c), rows_of(made_h, std::as_const(r.c)),
-        {r.d_slots.data(), w.slots()}, rows_of(r.d_h, r.d_c), d_unprojected.data(), walk);
+        {r.d_slots.data(), w.slots()}, rows_of(r.d_h, r.d_c), {}, d_unprojected.data(), walk);
     const SlotRows<const double> d_slots{r.d_slots.data(), w.slots()};
     cells::input_gradient(w, batch, d_slots, r.d_x.data(), sizes.input);
     r.d_parameters = CellParameters<double>(sizes);

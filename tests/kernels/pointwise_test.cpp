@@ -134,14 +134,17 @@ void check_size(const E& equations, Index hidden, bool with_h) {
   actual.next_h = expected.next_h;
   actual.next_c = expected.next_c;
   const RowMatrix<Scalar> slots_before = actual.slots;
+  // Gradients by the output: any numbers will do, or none.
+  const StateRows<const Scalar> d_output{prev.h, prev.h_stride, nullptr, 0};
   recur::kernels::pointwise_backward<E, Scalar>(
       equations, rows, hidden, actual.slot_rows(actual.slots), prev,
       actual.state_rows(actual.next_h, actual.next_c), actual.slot_rows(actual.d_slots),
-      actual.state_rows(actual.d_h, actual.d_c));
+      actual.state_rows(actual.d_h, actual.d_c), d_output);
   for (Index b = 0; b < rows; ++b) {
     for (Index j = 0; j < hidden; ++j) {
       auto unit = expected.unit_slots(expected.slots, b, j);
       math::UnitState<Scalar> d{expected.d_h(b, j), expected.d_c(b, j)};
+      d.h += with_h ? expected.prev_h(b, j) : Scalar(0);
       equations.backward(unit, prev_of(b, j),
                          math::UnitState<Scalar>{expected.next_h(b, j), expected.next_c(b, j)}, d);
       expected.set_slots(unit, expected.d_slots, b, j);

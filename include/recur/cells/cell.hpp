@@ -173,7 +173,7 @@ class Cell {
     const kernels::SlotRows<const Scalar> d_rows{d_slots.data(), slots_width};
     cells::backward_step<E, Scalar>(weights(), batch, {tape.slots.data(), slots_width},
                                     rows_of_state(tape.prev), rows_of_state(tape.next),
-                                    {d_slots.data(), slots_width}, rows_of_state(d), nullptr);
+                                    {d_slots.data(), slots_width}, rows_of_state(d), {}, nullptr);
     cells::input_gradient(weights(), batch, d_rows, d_x.data(), input_size());
     cells::PackedFactors<Scalar> packed_factors;
     cells::parameter_gradients(weights(),

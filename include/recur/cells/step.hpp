@@ -79,12 +79,14 @@ void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Sca
 
 /// d_slots: overwritten with the gradients by the sums. slots, prev, next: what forward left
 /// (next.h: before the projection). d: in: gradients by the new state; out: by the state before.
-/// d_unprojected (rows × H): scratch, for cells with a projection.
+/// d_output.h: added to d.h first, for cells without a projection; or null. d_unprojected (rows ×
+/// H): scratch, for cells with one.
 template <math::Equations E, class Scalar>
 void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<const Scalar> slots,
                    kernels::StateRows<const Scalar> prev, kernels::StateRows<const Scalar> next,
                    kernels::SlotRows<Scalar> d_slots, kernels::StateRows<Scalar> d,
-                   Scalar* d_unprojected, kernels::Walk walk = {}) {
+                   kernels::StateRows<const Scalar> d_output, Scalar* d_unprojected,
+                   kernels::Walk walk = {}) {
   const CellSizes& n = w.sizes();
   kernels::Start start =
       kernels::Start::accumulate;  // onto the part of dh that does not go through W_hh
@@ -97,7 +99,8 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
                                            {d_unprojected, n.hidden, d.c, d.c_stride});
     start = kernels::Start::zero;
   } else {
-    kernels::pointwise_backward(w.equations, rows, n.hidden, slots, prev, next, d_slots, d);
+    kernels::pointwise_backward(w.equations, rows, n.hidden, slots, prev, next, d_slots, d,
+                                d_output);
   }
   if constexpr (math::TwoProducts<E>) {
     kernels::backward_operand<E, Scalar>(w.equations, rows, n.hidden,

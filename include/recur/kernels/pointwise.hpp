@@ -203,12 +203,12 @@ RECUR_ALWAYS_INLINE void pointwise_forward(const E& equations, Index rows, Index
 
 /// One step backward. slots: what forward left; not read where the equations do not. d_slots:
 /// overwritten with the gradients by the sums. d: in: gradients by next; out: gradients by prev,
-/// without the part that comes through W_hh.
+/// without the part that comes through W_hh. d_output.h: added to d.h first, unless it is null.
 template <math::Equations E, class Scalar>
 RECUR_FLATTEN void pointwise_backward(const E& equations, Index rows, Index hidden,
                                       SlotRows<const Scalar> slots, StateRows<const Scalar> prev,
                                       StateRows<const Scalar> next, SlotRows<Scalar> d_slots,
-                                      StateRows<Scalar> d) {
+                                      StateRows<Scalar> d, StateRows<const Scalar> d_output = {}) {
   using V = Vec<Scalar>;
   for (Index b = 0; b < rows; ++b) {
     detail::for_each_register<V::width>(hidden, [&](Index unit, auto access) {
@@ -219,6 +219,9 @@ RECUR_FLATTEN void pointwise_backward(const E& equations, Index rows, Index hidd
       const auto before = detail::load_state<E, V>(prev, unit, access);
       const auto after = detail::load_state<E, V>(next, unit, access);
       auto gradient = detail::load_state<E, V>(StateRows<const Scalar>(d), unit, access);
+      if (d_output.h != nullptr) {
+        gradient.h = gradient.h + access.template load<V>(d_output.h + unit);
+      }
       equations.backward(units, before, after, gradient);
       detail::store_slots(units, d_slots.data + unit, hidden, access);
       detail::store_state<E>(gradient, d, unit, access);
@@ -230,6 +233,7 @@ RECUR_FLATTEN void pointwise_backward(const E& equations, Index rows, Index hidd
     next = next.rows_from(1);
     d_slots = d_slots.rows_from(1);
     d = d.rows_from(1);
+    d_output = d_output.rows_from(1);
   }
 }
 

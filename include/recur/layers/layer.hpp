@@ -241,17 +241,26 @@ class Layer {
         if (rows <= 0) {
           continue;
         }
-        RowMap<Scalar> dh(d_state.h, rows, n.output, Eigen::OuterStride<>(d_state.h_stride));
+        kernels::StateRows<const Scalar> by_output;
         if (!d_output.absent()) {
-          dh += d_output[t].block(from, d * n.output, rows, n.output);
+          by_output.h = d_output.row(t, from) + d * n.output;
+          by_output.h_stride = d_output.stride(1);
         }
         const Index row = t * schedule_.batch + from;  // in the whole layer
         kernels::StateRows<const Scalar> next = record.state(t + 1, from);
         if (n.projected()) {
           next.h = record.unprojected + row * n.hidden;
           next.h_stride = n.hidden;
-          RowMap<Scalar>(work.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output,
-                         rows, n.output, Eigen::OuterStride<>(n.output)) = dh;
+          const auto rows_at = [&](auto* data, Index stride) {
+            using Element = std::remove_pointer_t<decltype(data)>;
+            return RowMap<Element>(data, rows, n.output, Eigen::OuterStride<>(stride));
+          };
+          auto dh = rows_at(d_state.h, d_state.h_stride);
+          if (by_output.h != nullptr) {
+            dh += rows_at(by_output.h, by_output.h_stride);
+          }
+          rows_at(work.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output,
+                  n.output) = dh;
         }
         kernels::SlotRows<const Scalar> slots;
         if constexpr (math::backward_reads_slots<E>) {
@@ -259,7 +268,7 @@ class Layer {
         }
         cells::backward_step<E, Scalar>(
             w, rows, slots, record.state(previous_slot(d, t), from), next,
-            {d_slots + chunk_row * w.slots(), w.slots()}, d_state,
+            {d_slots + chunk_row * w.slots(), w.slots()}, d_state, by_output,
             n.projected() ? work.d_unprojected[d].data() + from * n.hidden : nullptr,
             {step_threads_, k % 2 == 1});
       }

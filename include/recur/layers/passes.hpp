@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "recur/core/state.hpp"
+#include "recur/layers/caller_arrays.hpp"
 #include "recur/layers/layer.hpp"
 #include "recur/layers/stack_parameters.hpp"
 
@@ -78,7 +79,7 @@ class Passes {
     if (!as_it_is || (tape != nullptr && !borrow)) {
       Tensor3<Scalar>& copy = tape != nullptr ? tape->layers[0].input : work.input;
       copy.resize(T, B, x.size(2));
-      take_running(x, copy);
+      take_running<Scalar>(schedule_, x, copy);
       in = copy.data();
       in_row = copy.size(2);
     }
@@ -136,7 +137,7 @@ class Passes {
         get_final_state(buffers[static_cast<std::size_t>(d)], k, d, final);
       }
       if (k == network_.layers - 1) {
-        give_running(h.view().narrow(0, 1, T), output);
+        give_running<Scalar>(schedule_, h.view().narrow(0, 1, T), output);
       }
     }
   }
@@ -163,11 +164,11 @@ class Passes {
     if (!d_out.absent() && !schedule_.full()) {
       Tensor3<Scalar>& copy = between(network_.layers);
       copy.resize(T, B, D * output_);
-      take_running(d_out, copy);
+      take_running<Scalar>(schedule_, d_out, copy);
       d_out = copy.view();
     }
-    const bool to_caller =
-        schedule_.full() && is_time_major(d_input) && d_input.data() != d_output.data();
+    const bool to_caller = schedule_.full() && is_time_major<Scalar>(schedule_, d_input) &&
+                           d_input.data() != d_output.data();
 
     for (Index k = network_.layers - 1; k >= 0; --k) {
       const LayerTape<Scalar>& record = tape.layers[static_cast<std::size_t>(k)];
@@ -206,7 +207,7 @@ class Passes {
           .backward(in, in_row, in_use(recorded), d_out, d_in.data(), work, start,
                     in_use(cell_gradients));
       if (record.dropout_mask.size() > 0) {
-        for_running_rows([&](Index first, Index count) {
+        schedule_.for_each_block(0, schedule_.steps, [&](Index first, Index count) {
           d_in_buffer.rows().middleRows(first, count).array() *=
               record.dropout_mask.rows().middleRows(first, count).array();
         });
@@ -217,7 +218,7 @@ class Passes {
         }
       }
       if (k == 0 && !to_caller && !d_input.absent()) {
-        give_running(d_in, d_input);
+        give_running<Scalar>(schedule_, d_in, d_input);
       }
       d_out = d_in;
     }
@@ -260,57 +261,7 @@ class Passes {
     return b;
   }
 
-  // ---- between the caller's order and shape and ours ----
-
-  // f(first row, count) on the rows of a (T·B × ·) matrix that hold running steps.
-  template <class F>
-  void for_running_rows(F&& f) const {
-    schedule_.for_each_block(0, schedule_.steps, f);
-  }
-
-  // Row (t, b) stands at data + (t·B + b) · size(2).
-  bool is_time_major(ConstView view) const {
-    const Index B = schedule_.batch;
-    return (B <= 1 || view.stride(1) == view.size(2)) &&
-           (schedule_.steps <= 1 || view.stride(0) == B * view.size(2));
-  }
-
-  // Row `row` of step t in an array of the caller's.
-  template <class Element>
-  Element* caller_row(Tensor3View<Element> view, Index t, Index row) const {
-    return schedule_.packed() ? view.row(0, schedule_.offsets[static_cast<std::size_t>(t)] + row)
-                              : view.row(t, schedule_.source(row));
-  }
-
-  // The caller's running steps to (T, B, ·); the other rows of `to` are left alone, and never read.
-  void take_running(ConstView from, Tensor3<Scalar>& to) const {
-    for (Index t = 0; t < schedule_.steps; ++t) {
-      if (schedule_.full()) {
-        to[t] = from[t];
-        continue;
-      }
-      for (Index row = 0; row < schedule_.running(t); ++row) {
-        std::copy_n(caller_row(from, t, row), to.size(2), to.view().row(t, row));
-      }
-    }
-  }
-
-  // The running steps back to the caller, and zeros to the padding, where there is any.
-  void give_running(ConstView from, View to) const {
-    for (Index t = 0; t < schedule_.steps; ++t) {
-      if (schedule_.full()) {
-        to[t] = from[t];
-        continue;
-      }
-      const Index running = schedule_.running(t);
-      for (Index row = 0; row < running; ++row) {
-        std::copy_n(from.row(t, row), to.size(2), caller_row(to, t, row));
-      }
-      for (Index row = running; row < schedule_.batch && !schedule_.packed(); ++row) {
-        std::fill_n(caller_row(to, t, row), to.size(2), Scalar(0));
-      }
-    }
-  }
+  // ---- states, in the caller's order and in ours ----
 
   // Slot of the state before the first step, and after the last one, of a sequence.
   Index initial_slot(Index d, Index row) const { return d == 0 ? 0 : schedule_.length(row) + 1; }
@@ -377,7 +328,7 @@ class Passes {
     record.input.resize(schedule_.steps, schedule_.batch, width);
     record.dropout_mask.resize(schedule_.steps, schedule_.batch, width);
     const Scalar keep = p < 1 ? Scalar(1 / (1 - p)) : Scalar(0);
-    for_running_rows([&](Index first, Index count) {
+    schedule_.for_each_block(0, schedule_.steps, [&](Index first, Index count) {
       for (Index k = first * width; k < (first + count) * width; ++k) {
         const Scalar factor = tape.generator.uniform(0.0, 1.0) < p ? Scalar(0) : keep;
         record.dropout_mask.data()[k] = factor;
