@@ -75,14 +75,18 @@ class Layer {
         static_cast<double>(schedule.steps * schedule.batch));
     // Too few sequences to share: the threads meet at every step, if there is enough in one.
     constexpr double worth_meeting = 1.5e5;  // multiply-adds: some 3 µs
-    const double step = static_cast<double>(n.gates * n.hidden * n.output * schedule.batch);
-    if (directions_ == 1 && schedule.batch < 4 * kernels::tile_rows && step >= worth_meeting) {
+    const Index products = n.gates * n.hidden * n.output;
+    if (directions_ == 1 && schedule.batch < 4 * kernels::tile_rows &&
+        static_cast<double>(products * schedule.batch) >= worth_meeting) {
       step_threads_ = threads_;
+    } else {
+      // Two rows are multiplied about as fast as weights come from a second-level cache; from
+      // farther away it takes a whole tile.
+      constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
+      const Index rows = products <= in_cache ? 2 : Index(kernels::tile_rows);
+      parts_ =
+          std::clamp<Index>(schedule.batch / rows, 1, std::max(threads_ / directions_, Index(1)));
     }
-    parts_ = step_threads_ > 1
-                 ? 1
-                 : std::max<Index>(1, std::min<Index>(threads_ / directions_,
-                                                      schedule.batch / kernels::tile_rows));
   }
 
   /// Steps [first, first + count) of the forward direction's order and, at the same time, of the
