@@ -141,7 +141,10 @@ TYPED_TEST(Activations, SameBitsAtEveryWidth) {
   };
   compare(tanh_of);
   compare(sigmoid_of);
-  compare(relu_of);
+  compare([](const auto& v) {  // the zero of -0 may have either sign
+    using V = std::decay_t<decltype(v)>;
+    return relu_of(v) + V(Scalar(0));
+  });
   compare([](const auto& v) {
     using V = std::decay_t<decltype(v)>;
     return d_relu(v, V(Scalar(2)));

@@ -164,7 +164,7 @@ RECUR_ALWAYS_INLINE Vec<Scalar, Width> sigmoid(const Vec<Scalar, Width>& x) {
   }
 }
 
-/// max(x, 0); NaN stays NaN.
+/// max(x, 0); NaN stays NaN. Of -0 it is a zero of either sign.
 template <class Scalar, int Width>
 RECUR_ALWAYS_INLINE Vec<Scalar, Width> relu(const Vec<Scalar, Width>& x) {
   return at_least(x, Vec<Scalar, Width>(Scalar(0)));
