@@ -58,8 +58,9 @@ struct LayerTape {
 ///   LSTM 6·T·B·H   GRU 5·T·B·H   RNN T·B·H
 ///
 /// (and two states more of h and c). A training step needs besides: with several layers T·B·D·H for
-/// the gradient between them (twice that with two directions), and a chunk of at most 512 KB or 256
-/// rows, whichever is more, of gradients by the slots.
+/// the gradient between them (twice that with two directions), and for a chunk of at most 512 KB of
+/// slots or 256 rows, whichever is more: the gradients by its slots, and copies of its rows of the
+/// input and of h.
 template <class Scalar>
 struct Tape {
   Schedule schedule;
