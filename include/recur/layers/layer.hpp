@@ -42,13 +42,13 @@ struct DirectionBuffers {
   }
 };
 
-/// Rows of slots that fit into about half a second-level cache, or so many as a product needs to be
-/// efficient.
+/// Rows of `width` scalars that fit into about half a second-level cache, or so many as a product
+/// needs to be efficient.
 template <class Scalar>
-Index chunk_rows(Index slots_width) {
+Index chunk_rows(Index width) {
   constexpr Index target_bytes = 512 * 1024;
   constexpr Index enough_rows = 256;
-  const Index row_bytes = std::max<Index>(1, slots_width * static_cast<Index>(sizeof(Scalar)));
+  const Index row_bytes = std::max<Index>(1, width * static_cast<Index>(sizeof(Scalar)));
   return std::max(target_bytes / row_bytes, enough_rows);
 }
 
@@ -144,8 +144,10 @@ class Layer {
                 kernels::Start start, std::span<CellParameters<Scalar>* const> gradients) const {
     const CellSizes& n = weights_[0].sizes();
     const Index width = weights_[0].slots();
-    const Index chunk = std::min(std::max(chunk_rows<Scalar>(width), schedule_.batch),
-                                 schedule_.steps * schedule_.batch);
+    // Of the chunk's rows, x and h are copied beside the slots.
+    const Index chunk =
+        std::min(std::max(chunk_rows<Scalar>(width + n.input + n.output), schedule_.batch),
+                 schedule_.steps * schedule_.batch);
     reserve(work.slots, chunk, width);
     reserve(work.d_h_steps, n.projected() ? chunk : 0, n.output);
     work.d_unprojected.resize(directions_, n.projected() ? schedule_.batch : 0, n.hidden);
