@@ -191,11 +191,15 @@ class Layer {
       return std::max<Index>(0,
                              last - std::max<Index>(1, rows / std::max<Index>(1, schedule_.batch)));
     }
-    Index first = last - 1;
-    for (bool fits = true; first > 0 && fits; first -= fits ? 1 : 0) {
+    Index first = last;
+    for (Index counted[2] = {0, 0}; first > 0; --first) {
+      bool fits = true;
       for (Index d = 0; d < directions_; ++d) {
-        const auto [begin, end] = steps_of(d, first - 1, last - (first - 1));
-        fits = fits && schedule_.running_rows(begin, end) <= rows;
+        counted[d] += schedule_.running(steps_of(d, first - 1, 1).first);
+        fits = fits && counted[d] <= rows;
+      }
+      if (!fits && first < last) {
+        break;
       }
     }
     return first;
