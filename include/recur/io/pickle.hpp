@@ -9,8 +9,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>  // std::memcpy
 #include <deque>
-#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "recur/io/pickle_bytes.hpp"
+#include "recur/io/pickle_stack.hpp"
 #include "recur/io/pickle_value.hpp"
 #include "recur/io/tensor_file.hpp"
 
@@ -37,6 +38,8 @@ class Pickle {
     while (!step()) {
     }
   }
+  Pickle(const Pickle&) = delete;  // the stack refers to the bytes
+  Pickle& operator=(const Pickle&) = delete;
 
   PickleRef root() const { return root_; }
   const PickleValue& operator[](PickleRef ref) const { return values_[ref]; }
@@ -49,77 +52,31 @@ class Pickle {
   static constexpr PickleRef true_value = 2;
   static constexpr PickleRef empty_tuple = 3;
   static constexpr PickleRef inert_value = 4;
-  static constexpr PickleRef no_value = std::numeric_limits<PickleRef>::max();
-
-  // ---- The stack ----
 
   PickleRef add(PickleValue value) {
-    in_.require(values_.size() < no_value, "too many values");
+    in_.require(values_.size() < no_pickle_value, "too many values");
     values_.push_back(std::move(value));
     return static_cast<PickleRef>(values_.size() - 1);
   }
-  void push(PickleRef ref) { stack_.push_back(ref); }
-  void push_new(PickleValue value) { push(add(std::move(value))); }
-
-  // Values above the newest mark.
-  std::size_t available() const {
-    return stack_.size() - (marks_.empty() ? std::size_t{0} : marks_.back());
-  }
-  PickleRef top() const {
-    in_.require(available() > 0, "the stack is empty");
-    return stack_.back();
-  }
-  PickleRef pop() {
-    const PickleRef ref = top();
-    stack_.pop_back();
-    return ref;
-  }
-  std::vector<PickleRef> pop_many(std::size_t count) {
-    in_.require(available() >= count, "the stack is empty");
-    std::vector<PickleRef> refs(stack_.end() - static_cast<std::ptrdiff_t>(count), stack_.end());
-    stack_.resize(stack_.size() - count);
-    return refs;
-  }
-  std::vector<PickleRef> pop_to_mark() {
-    in_.require(!marks_.empty(), "there is no mark");
-    std::vector<PickleRef> refs = pop_many(available());
-    marks_.pop_back();
-    return refs;
-  }
-  std::string_view pop_text() {
-    const PickleValue& value = values_[pop()];
-    in_.require(value.kind == PickleKind::text, "expected text on the stack");
-    return value.text;
-  }
-
+  void push_new(PickleValue value) { stack_.push(add(std::move(value))); }
   void push_tuple(std::vector<PickleRef> items) {
     if (items.empty()) {
-      push(empty_tuple);
+      stack_.push(empty_tuple);
     } else {
       push_new({.kind = PickleKind::tuple, .items = std::move(items)});
     }
   }
-
-  // ---- The memo: values that come again ----
-
-  void memoize(std::uint64_t index) {
-    in_.require(index <= in_.size(), "memo ", index, " in a pickle of ", in_.size(), " bytes");
-    if (index >= memo_.size()) {
-      memo_.resize(static_cast<std::size_t>(index) + 1, no_value);
-    }
-    memo_[static_cast<std::size_t>(index)] = top();
-  }
-  void recall(std::uint64_t index) {
-    in_.require(index < memo_.size() && memo_[static_cast<std::size_t>(index)] != no_value,
-                "there is no memo ", index);
-    push(memo_[static_cast<std::size_t>(index)]);
+  std::string_view pop_text() {
+    const PickleValue& value = values_[stack_.pop()];
+    in_.require(value.kind == PickleKind::text, "expected text on the stack");
+    return value.text;
   }
 
   // ---- What instructions do ----
 
   // Adds to a list or a dict, or, unseen, to something inert.
   void extend(PickleKind kind, const std::vector<PickleRef>& items) {
-    PickleValue& target = values_[top()];
+    PickleValue& target = values_[stack_.top()];
     if (target.kind == PickleKind::inert) {
       return;
     }
@@ -148,8 +105,8 @@ class Pickle {
   }
 
   void reduce() {
-    const PickleRef arguments = pop();
-    const PickleRef function = pop();
+    const PickleRef arguments = stack_.pop();
+    const PickleRef function = stack_.pop();
     in_.require(values_[arguments].kind == PickleKind::tuple, "expected a tuple of arguments");
     const PickleValue& callee = values_[function];
     in_.require(callee.kind == PickleKind::name, "expected the name of a function to call");
@@ -161,7 +118,7 @@ class Pickle {
         return;
       case PickleName::rebuild_parameter: {  // the parameter is its tensor
         in_.require(!given.empty(), "expected the tensor of a parameter");
-        push(given[0]);
+        stack_.push(given[0]);
         return;
       }
       case PickleName::rebuild_from_type: {  // a tensor with attributes: called without them
@@ -172,8 +129,8 @@ class Pickle {
                         function_2.known().meaning != PickleName::rebuild_from_type &&
                         type.kind == PickleKind::name && type.known().meaning == PickleName::inert,
                     "expected a function that makes tensors, and its class");
-        push(given[0]);
-        push(given[2]);
+        stack_.push(given[0]);
+        stack_.push(given[2]);
         reduce();
         return;
       }
@@ -184,7 +141,7 @@ class Pickle {
         push_new({.kind = PickleKind::call, .name = callee.name, .items = given});
         return;
       case PickleName::inert:
-        push(inert_value);
+        stack_.push(inert_value);
         return;
       case PickleName::storage:
       case PickleName::dtype:
@@ -197,7 +154,7 @@ class Pickle {
   void push_long(std::uint64_t count) {
     const auto bytes = in_.take(count);
     if (count > sizeof(std::int64_t)) {
-      push(inert_value);  // too large for anything here
+      stack_.push(inert_value);  // too large for anything here
       return;
     }
     const bool negative = count > 0 && (bytes.back() & std::byte{0x80}) != std::byte{0};
@@ -216,7 +173,7 @@ class Pickle {
   }
   void push_bytes(std::uint64_t count) {
     in_.take(count);
-    push(inert_value);
+    stack_.push(inert_value);
   }
 
   /// Runs one instruction; true after the last.
@@ -233,19 +190,19 @@ class Pickle {
         in_.take(8);
         break;
       case '.':  // STOP
-        root_ = pop();
-        in_.require(stack_.empty() && marks_.empty(), "the end, but more values on the stack");
+        root_ = stack_.pop();
+        in_.require(stack_.empty(), "the end, but more values on the stack");
         in_.require(in_.at_end(), "the end, but more bytes after it");
         return true;
 
       case 'N':  // NONE
-        push(none_value);
+        stack_.push(none_value);
         break;
       case 0x88:  // NEWTRUE
-        push(true_value);
+        stack_.push(true_value);
         break;
       case 0x89:  // NEWFALSE
-        push(false_value);
+        stack_.push(false_value);
         break;
       case 'J':  // BININT
         push_integer(in_.number<std::int32_t>());
@@ -291,29 +248,29 @@ class Pickle {
         break;
 
       case '(':  // MARK
-        marks_.push_back(stack_.size());
+        stack_.mark();
         break;
       case ')':  // EMPTY_TUPLE
-        push(empty_tuple);
+        stack_.push(empty_tuple);
         break;
       case 't':  // TUPLE
-        push_tuple(pop_to_mark());
+        push_tuple(stack_.pop_to_mark());
         break;
       case 0x85:  // TUPLE1
       case 0x86:  // TUPLE2
       case 0x87:  // TUPLE3
-        push_tuple(pop_many(code - 0x84U));
+        push_tuple(stack_.pop_many(code - 0x84U));
         break;
       case ']':  // EMPTY_LIST
         push_new({.kind = PickleKind::list});
         break;
       case 'a': {  // APPEND
-        const std::vector<PickleRef> item = pop_many(1);
+        const std::vector<PickleRef> item = stack_.pop_many(1);
         extend(PickleKind::list, item);
         break;
       }
       case 'e': {  // APPENDS
-        const std::vector<PickleRef> items = pop_to_mark();
+        const std::vector<PickleRef> items = stack_.pop_to_mark();
         extend(PickleKind::list, items);
         break;
       }
@@ -321,25 +278,25 @@ class Pickle {
         push_new({.kind = PickleKind::dict});
         break;
       case 's': {  // SETITEM
-        const std::vector<PickleRef> item = pop_many(2);
+        const std::vector<PickleRef> item = stack_.pop_many(2);
         extend(PickleKind::dict, item);
         break;
       }
       case 'u': {  // SETITEMS
-        const std::vector<PickleRef> items = pop_to_mark();
+        const std::vector<PickleRef> items = stack_.pop_to_mark();
         extend(PickleKind::dict, items);
         break;
       }
       case 0x8F:  // EMPTY_SET
-        push(inert_value);
+        stack_.push(inert_value);
         break;
       case 0x90:  // ADDITEMS, to a set
-        pop_to_mark();
-        in_.require(values_[top()].kind == PickleKind::inert, "expected a set to add to");
+        stack_.pop_to_mark();
+        in_.require(values_[stack_.top()].kind == PickleKind::inert, "expected a set to add to");
         break;
       case 0x91:  // FROZENSET
-        pop_to_mark();
-        push(inert_value);
+        stack_.pop_to_mark();
+        stack_.push(inert_value);
         break;
 
       case 'c': {  // GLOBAL
@@ -356,15 +313,15 @@ class Pickle {
         reduce();
         break;
       case 'b': {  // BUILD: attributes, which are not looked at; those of a state_dict: _metadata
-        pop();
-        const PickleKind kind = values_[top()].kind;
+        stack_.pop();
+        const PickleKind kind = values_[stack_.top()].kind;
         in_.require(
             kind == PickleKind::dict || kind == PickleKind::inert || kind == PickleKind::call,
             "expected an object to give attributes to");
         break;
       }
       case 'Q': {  // BINPERSID: torch's storages
-        const PickleValue& id = values_[pop()];
+        const PickleValue& id = values_[stack_.pop()];
         in_.require(id.kind == PickleKind::tuple && id.items.size() == 5,
                     "expected a storage as a tuple of 5 values");
         push_new({.kind = PickleKind::storage, .items = id.items});
@@ -372,19 +329,19 @@ class Pickle {
       }
 
       case 'q':  // BINPUT
-        memoize(in_.number<std::uint8_t>());
+        stack_.memoize(in_.number<std::uint8_t>());
         break;
       case 'r':  // LONG_BINPUT
-        memoize(in_.number<std::uint32_t>());
+        stack_.memoize(in_.number<std::uint32_t>());
         break;
       case 0x94:  // MEMOIZE
-        memoize(memo_.size());
+        stack_.memoize_next();
         break;
       case 'h':  // BINGET
-        recall(in_.number<std::uint8_t>());
+        stack_.recall(in_.number<std::uint8_t>());
         break;
       case 'j':  // LONG_BINGET
-        recall(in_.number<std::uint32_t>());
+        stack_.recall(in_.number<std::uint32_t>());
         break;
       default:
         in_.fail_here("unknown instruction ", int{code},
@@ -395,9 +352,7 @@ class Pickle {
 
   PickleBytes in_;
   std::deque<PickleValue> values_;  // a deque: it grows without a second copy, and nothing moves
-  std::vector<PickleRef> stack_;
-  std::vector<std::size_t> marks_;  // heights of the stack
-  std::vector<PickleRef> memo_;
+  PickleStack stack_{in_};
   PickleRef root_ = none_value;
 };
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -102,6 +103,8 @@ enum class PickleKind : std::uint8_t {
 
 /// The place of a value in its Pickle: values may be shared, and may even contain themselves.
 using PickleRef = std::uint32_t;
+/// The place of none.
+inline constexpr PickleRef no_pickle_value = std::numeric_limits<PickleRef>::max();
 
 struct PickleValue {
   PickleKind kind = PickleKind::none;
