@@ -3,11 +3,9 @@
 // Weights that cannot be silently wrong: beside them, the file holds an example input and what the
 // model made of it. Loading computes that anew and refuses the file unless it comes out the same.
 //
-//   self_test.input                the example, in the model's scalar (whole numbers: I64)
-//   self_test.output, .h_n, .c_n   what a recurrent layer gave; h_n and c_n of a cell
-//   self_test.output               where the model gives one array,
-//   self_test.output.0, .1, …      and where it gives a std::tuple or std::pair of them
-//   __metadata__: self_test        who computed it: `recur 1.0.0`, `PyTorch 2.1.0`
+//   self_test.input            the example, in the model's scalar (whole numbers: I64)
+//   self_test.output, …        what the model gave, by the names in model_outputs.hpp
+//   __metadata__: self_test    who computed it: `recur 1.0.0`, `PyTorch 2.1.0`
 //
 // all below the prefix, if there is one. examples/load_pytorch/export.py writes such files in
 // PyTorch.
@@ -30,6 +28,7 @@
 
 #include "recur/core/parameters.hpp"
 #include "recur/core/tensor.hpp"
+#include "recur/io/model_outputs.hpp"
 #include "recur/io/safetensors.hpp"
 #include "recur/io/safetensors_writer.hpp"
 #include "recur/io/state_dict.hpp"
@@ -78,70 +77,6 @@ struct Forward {
   operator()(const Model& model, const Input& input) const -> decltype(model.forward(input)) {
     return model.forward(input);
   }
-};
-
-/// Something that a model gave.
-template <class Scalar>
-struct ModelOutput {
-  std::string name;
-  std::vector<Index> shape;
-  std::vector<Scalar> values;  // row-major
-};
-
-/// Takes apart what a model gives: the names at the top of this file.
-template <class Scalar>
-class ModelOutputs {
- public:
-  explicit ModelOutputs(const auto& result) { add("", result); }
-  const std::vector<ModelOutput<Scalar>>& list() const { return list_; }
-
- private:
-  void add(const std::string& path, const Tensor3<Scalar>& tensor) {
-    list_.push_back({or_output(path),
-                     {tensor.size(0), tensor.size(1), tensor.size(2)},
-                     {tensor.data(), tensor.data() + tensor.size()}});
-  }
-
-  template <class Derived>
-  void add(const std::string& path, const Eigen::DenseBase<Derived>& array) {
-    ModelOutput<Scalar> output{or_output(path), parameter_shape(array), {}};
-    for (Index i = 0; i < array.rows(); ++i) {
-      for (Index j = 0; j < array.cols(); ++j) {
-        output.values.push_back(array.coeff(i, j));
-      }
-    }
-    list_.push_back(std::move(output));
-  }
-
-  template <class State>
-  requires requires(const State& state) { state.h; }
-  void add(const std::string& path, const State& state) {
-    add(join_names(path, "h_n"), state.h);
-    if constexpr (requires { state.c; }) {
-      add(join_names(path, "c_n"), state.c);
-    }
-  }
-
-  template <class Output>
-  requires requires(const Output& output) { output.output, output.state; }
-  void add(const std::string& path, const Output& output) {
-    add(join_names(path, "output"), output.output);
-    add(path, output.state);
-  }
-
-  template <class Tuple>
-  requires requires { std::tuple_size<Tuple>::value; }
-  void add(const std::string& path, const Tuple& tuple) {
-    const std::string start = or_output(path);
-    [&]<std::size_t... K>(std::index_sequence<K...>) {
-      (add(join_names(start, std::to_string(K)), std::get<K>(tuple)), ...);
-    }
-    (std::make_index_sequence<std::tuple_size_v<Tuple>>{});
-  }
-
-  static std::string or_output(const std::string& path) { return path.empty() ? "output" : path; }
-
-  std::vector<ModelOutput<Scalar>> list_;
 };
 
 /// The shortest text that gives the number back.
