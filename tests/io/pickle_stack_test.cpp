@@ -121,6 +121,23 @@ TEST(PickleStack, TheMemoHoldsTheTop) {
   EXPECT_EQ(f.stack.pop(), 8U);
 }
 
+// MEMOIZE counts what the memo holds, not how far it reaches: pickle.loads(
+// b"\x80\x04Nr\x04\x00\x00\x00\x88\x94h\x01\x87.") of Python gives (None, True, True).
+TEST(PickleStack, GapsOfTheMemoWereCounted) {
+  Fixture f;
+  f.stack.push(5);
+  f.stack.memoize(4);
+  f.stack.push(6);
+  f.stack.memoize_next();
+  f.stack.recall(1);
+  EXPECT_EQ(f.stack.pop_many(3), (Refs{5, 6, 6}));
+  f.stack.push(7);
+  f.stack.memoize(1);  // in its place: still two
+  f.stack.memoize_next();
+  f.stack.recall(2);
+  EXPECT_EQ(f.stack.pop(), 7U);
+}
+
 TEST(PickleStack, MemosThatAreNotThere) {
   Fixture f;
   EXPECT_ERROR(f.stack.recall(0), "test.pkl: byte 1: there is no memo 0");

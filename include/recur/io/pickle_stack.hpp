@@ -53,13 +53,16 @@ class PickleStack {
   /// would only take memory.
   void memoize(std::uint64_t index) {
     in_.require(index <= in_.size(), "memo ", index, " in a pickle of ", in_.size(), " bytes");
+    const PickleRef ref = top();
     if (index >= memo_.size()) {
       memo_.resize(static_cast<std::size_t>(index) + 1, no_pickle_value);
     }
-    memo_[static_cast<std::size_t>(index)] = top();
+    PickleRef& place = memo_[static_cast<std::size_t>(index)];
+    memoized_ += place == no_pickle_value ? 1 : 0;
+    place = ref;
   }
-  /// Puts the top into the memo, behind the others.
-  void memoize_next() { memoize(memo_.size()); }
+  /// Puts the top into the memo, at the number of those that it holds.
+  void memoize_next() { memoize(memoized_); }
   /// Pushes what the memo holds.
   void recall(std::uint64_t index) {
     in_.require(index < memo_.size() && memo_[static_cast<std::size_t>(index)] != no_pickle_value,
@@ -77,6 +80,7 @@ class PickleStack {
   std::vector<PickleRef> stack_;
   std::vector<std::size_t> marks_;  // heights of the stack
   std::vector<PickleRef> memo_;
+  std::size_t memoized_ = 0;  // of memo_: without the gaps
 };
 
 }  // namespace recur::inline RECUR_ABI::detail
