@@ -188,69 +188,13 @@ TEST(TorchFile, AnyFolderAndByteOrder) {
   EXPECT_ERROR(parse(archive({{"a/data.pkl", contents}, {"b/data.pkl", contents}})),
                "expected one data.pkl, got several");
   EXPECT_ERROR(parse(archive({{"a/data.pkl", contents}})), "the archive has no \"a/data/0\"");
-}
-
-TEST(TorchFile, NewerDtypes) {  // PyTorch 2.3 and newer: an untyped storage, and the dtype
-  const auto file = [&](const std::string& dtype, int elements) {
-    return torch_file(pickle(
-        "}" + pickled("w") + pickled_name("torch._utils", "_rebuild_tensor_v3") + "((" +
-        pickled("storage") + pickled_name("torch.storage", "UntypedStorage") + pickled("0") +
-        pickled("cpu") + pickled(std::int64_t{24}) + "tQ" + pickled(std::int64_t{1}) +
-        pickled(std::vector<std::int64_t>{elements}) + pickled(std::vector<std::int64_t>{1}) +
-        "\x89)" + pickled_name("torch", dtype) + "tRs"));
-  };
-  EXPECT_EQ(parse(file("uint16", 2)).tensor("w").dtype, "U16");
-  EXPECT_EQ(recur::test::text_of_bytes(parse(file("uint32", 2)).tensor("w").bytes), raw(1.F, 2.F));
-  EXPECT_EQ(parse(file("uint64", 2)).tensor("w").dtype, "U64");
-  EXPECT_EQ(parse(file("float8_e4m3fn", 23)).tensor("w").dtype, "F8_E4M3");
-  EXPECT_EQ(parse(file("float8_e5m2", 23)).tensor("w").dtype, "F8_E5M2");
-  EXPECT_ERROR(parse(file("float8_e5m2", 24)), "reaches past its storage of 24 elements");
-  EXPECT_ERROR(parse(file("uint64", 3)), "reaches past its storage of 3 elements");
-  EXPECT_ERROR(parse(file("quint8", 3)), "refers to \"torch.quint8\"");
-}
-
-TEST(TorchFile, OffsetsAndStridesAreChecked) {
-  const auto error_of = [](const PickledTensor& tensor) {
-    return recur::test::error_of([&] { parse(file_of(tensor)); });
-  };
-  const std::int64_t huge = std::numeric_limits<std::int64_t>::max();
-  EXPECT_EQ(parse(file_of({.offset = 1, .shape = {2}, .strides = {4}})).values<float>("w"),
-            (Values{1, 5}));
-  EXPECT_EQ(
-      error_of({.offset = 1}),
-      "test.pt: \"w\": shape (2, 3) with strides (3, 1) and offset 1 reaches past its storage "
-      "of 6 elements");
-  EXPECT_EQ(parse(file_of({.offset = 6, .shape = {0}, .strides = {1}})).tensor("w").size(), 0);
-  for (const PickledTensor& tensor :
-       std::vector<PickledTensor>{{.offset = 6, .shape = {}, .strides = {}},
-                                  {.offset = 7, .shape = {0}, .strides = {1}},
-                                  {.offset = huge, .shape = {1}, .strides = {1}},
-                                  {.shape = {2}, .strides = {6}},
-                                  {.shape = {2}, .strides = {huge}},
-                                  {.shape = {3, 3}, .strides = {huge / 2 + 1, huge / 2 + 1}},
-                                  {.shape = {huge / 8}, .strides = {1}}}) {
-    EXPECT_NE(error_of(tensor).find("reaches past its storage"), std::string::npos);
-  }
-  EXPECT_ERROR(parse(file_of({.offset = -1})), "offset: expected a whole number from 0 on, got -1");
-  EXPECT_ERROR(parse(file_of({.shape = {-2, 3}})), "shape: expected a whole number");
-  EXPECT_ERROR(parse(file_of({.strides = {-3, 1}})), "strides: expected a whole number");
-  EXPECT_ERROR(parse(file_of({.strides = {1}})), "shape (2, 3): got 1 strides");
-  EXPECT_ERROR(parse(file_of({.shape = {huge, huge}})), "the number of bytes overflows");
-  EXPECT_ERROR(parse(file_of({.shape = std::vector<std::int64_t>(65, 1)})), "at most 64 numbers");
-  EXPECT_ERROR(parse(file_of({.elements = 5})),
-               "expected a storage of 5 elements of 4 bytes, got 24 bytes");
-  EXPECT_ERROR(parse(file_of({.storage = "DoubleStorage"})), "a storage of 6 elements of 8 bytes");
-  EXPECT_ERROR(parse(file_of({.elements = huge})), "expected a storage of 9223372036854775807");
-  EXPECT_ERROR(parse(file_of({.key = "1"})), "the archive has no \"a/data/1\"");
-  EXPECT_ERROR(parse(file_of({.key = "../data.pkl"})), "the archive has no");
+  EXPECT_ERROR(parse(file_of({.offset = 1})), "test.pt: \"w\": shape (2, 3) with strides (3, 1)");
 }
 
 // What a small file may make a reader allocate.
 TEST(TorchFile, CopiesAreBoundedByTheFile) {
   EXPECT_ERROR(parse(file_of({.shape = {1000, 1000}, .strides = {0, 0}})),
                "would take more than 16 times the size of the file");
-  EXPECT_ERROR(parse(file_of({.shape = {1'000'000'000, 1'000'000}, .strides = {0, 0}})),
-               "would take more than 16 times");
   // A dict with a long key, in another one many times.
   std::string dicts = "}" + pickled(std::string(3000, 'k')) + "Nsq" + raw('\0') + "}(";
   for (int k = 0; k < 200; ++k) {
@@ -290,17 +234,6 @@ TEST(TorchFile, NamesOfTensors) {
                               "q" + raw('\7') + pickled("b") + "h" + raw('\7') + "u")));
   EXPECT_EQ(tied.values<float>("a"), (Values{0, 3, 1, 4, 2, 5}));
   EXPECT_EQ(tied.tensor("a").bytes.data(), tied.tensor("b").bytes.data());
-}
-
-TEST(TorchFile, ConjugateViews) {
-  std::string call =
-      pickled({.storage = "ComplexFloatStorage", .elements = 3, .shape = {3}, .strides = {1}});
-  call.resize(call.size() - 2);  // "tR"
-  const auto file = [&](const std::string& value) {
-    return torch_file(pickle("}" + pickled("w") + call + "}" + pickled("conj") + value + "stRs"));
-  };
-  EXPECT_EQ(parse(file("\x89")).tensor("w").dtype, "C64");
-  EXPECT_ERROR(parse(file("\x88")), "\"w\": is a conjugate or negative view");
 }
 
 TEST(TorchFile, KeepsTheFileThatItRefersTo) {
