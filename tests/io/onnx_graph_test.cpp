@@ -183,6 +183,14 @@ TEST(OnnxGraph, AttributesOfAnotherType) {
                "m.onnx: LSTM node \"lstm\": attribute: field 2: expected protobuf's type 5, got 2");
 }
 
+// A node was taken for one of the default activations where the attribute has no texts.
+TEST(OnnxGraph, ActivationsOfAnotherTypeWereTheDefaults) {
+  for (const std::string& value : {bytes(4, "Relu"), number(3, 1), std::string()}) {
+    EXPECT_EQ(error_of([&] { node_with(attribute("activations", value)); }),
+              "m.onnx: LSTM node \"lstm\": attribute \"activations\": expected a list of texts");
+  }
+}
+
 // ---- Constants ----
 
 TEST(OnnxGraph, NumbersOfEveryKind) {  // 1, -2.5

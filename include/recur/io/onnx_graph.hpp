@@ -207,6 +207,7 @@ class OnnxGraphReader {
       check(s.has_value(), where, "expected a text");
       node.direction = *s;
     } else if (name == "activations") {
+      check(!strings.empty(), where, "expected a list of texts");
       node.activations = std::move(strings);
     } else if (name == "clip") {
       check(f.has_value(), where, "expected a number");
