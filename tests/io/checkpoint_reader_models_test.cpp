@@ -69,6 +69,7 @@ TEST(CheckpointReaderModels, SGD) {
   recur::SGD<double> sgd;
   CheckpointFile file = model_file();
   add_sgd(file);
+  const CheckpointFile before_the_first_step = file;
   file.load("model", model, "sgd", sgd);
   EXPECT_EQ(sgd.options().lr, 0.5);
   EXPECT_EQ(sgd.options().momentum, 0.9);
@@ -83,6 +84,8 @@ TEST(CheckpointReaderModels, SGD) {
     buffers.insert(buffers.end(), array.data(), array.data() + array.size());
   });
   EXPECT_EQ(buffers, (Doubles{4, 5, 6}));
+  before_the_first_step.load("model", model, "sgd", sgd);
+  sgd.visit_state([](const auto&, const auto&) { FAIL() << "what it had is gone"; });
 }
 
 // max_exp_avg_sq is read where the file has it, whether amsgrad is on or not.

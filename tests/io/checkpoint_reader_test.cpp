@@ -146,6 +146,35 @@ TEST(CheckpointReader, ArraysOfOtherDimensions) {
   EXPECT_EQ(tensor.size() + vector.size() + floats.size(), 0);
 }
 
+// An array of a largest size was resized past it, and written past its end.
+TEST(CheckpointReader, SizesPastTheLargestWereWritten) {
+  using AtMost = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor, 2, 3>;
+  AtMost matrix;
+  const auto with = [](Index rows, Index columns) {
+    const Doubles zeros(static_cast<std::size_t>(rows * columns));
+    return CheckpointFile().add("a", {rows, columns}, zeros);
+  };
+  with(2, 3).load("a", matrix);
+  EXPECT_EQ(matrix.size(), 6);
+  EXPECT_EQ(error_of_load(with(3, 1), "a", matrix),
+            R"(run.safetensors: "a": expected at most (2, 3), got (3, 1))");
+  EXPECT_ERROR(with(1, 4).load("a", matrix), "expected at most (2, 3), got (1, 4)");
+  EXPECT_EQ(matrix.size(), 6);
+  Eigen::Matrix<double, Eigen::Dynamic, 1, Eigen::ColMajor, 2, 1> vector;
+  EXPECT_ERROR(CheckpointFile().add("a", {3}, Doubles(3)).load("a", vector),
+               "expected at most (2, 1), got (3,)");
+}
+
+// Only single truth values were looked at.
+TEST(CheckpointReader, BytesOfTruthValuesInArraysWereNotChecked) {
+  Vector<bool> mask;
+  CheckpointFile().add_bools("a", {3}, std::string("\1\0\1", 3)).load("a", mask);
+  EXPECT_EQ(mask, (Vector<bool>{{true, false, true}}));
+  EXPECT_EQ(error_of_load(CheckpointFile().add_bools("a", {2}, "\1\2"), "a", mask),
+            R"(run.safetensors: "a": expected 0 or 1, got 2)");
+  EXPECT_EQ(mask.size(), 3);
+}
+
 TEST(CheckpointReader, States) {
   const std::vector<float> one{1, 2};
   const std::vector<float> two{3, 4};

@@ -57,6 +57,12 @@ class CheckpointReader {
     check(file_.contains(name), where(name), "expected this tensor, got none");
     const StoredTensor& tensor = file_.tensor(name);
     check(tensor.dtype == dtype, where(name), "expected ", dtype, ", got ", tensor.dtype);
+    if (tensor.dtype == "BOOL") {  // a bool of another byte would be undefined
+      for (const std::byte value : tensor.bytes) {
+        check(value <= std::byte{1}, where(name), "expected 0 or 1, got ",
+              std::to_integer<int>(value));
+      }
+    }
     taken_.insert(name);
     return tensor;
   }
@@ -83,12 +89,7 @@ class CheckpointReader {
   template <class Element>
   Element take_one(const std::string& name) {
     Element value{};
-    const StoredTensor& tensor = take(name, dtype_of<Element>(), Shape{});
-    if constexpr (std::is_same_v<Element, bool>) {
-      check(tensor.bytes[0] <= std::byte{1}, where(name), "expected 0 or 1, got ",
-            std::to_integer<int>(tensor.bytes[0]));
-    }
-    copy(tensor, &value);
+    copy(take(name, dtype_of<Element>(), Shape{}), &value);
     return value;
   }
 
@@ -236,6 +237,12 @@ class CheckpointReader {
     check(fits(Derived::RowsAtCompileTime, rows) && fits(Derived::ColsAtCompileTime, columns),
           where(name), "expected the fixed sizes of ",
           shape_string({Derived::RowsAtCompileTime, Derived::ColsAtCompileTime}), ", got ",
+          shape_text(tensor.shape));
+    constexpr Index max_rows = Derived::MaxRowsAtCompileTime;
+    constexpr Index max_columns = Derived::MaxColsAtCompileTime;
+    check((max_rows == Dynamic || rows <= max_rows) &&
+              (max_columns == Dynamic || columns <= max_columns),
+          where(name), "expected at most ", shape_string({max_rows, max_columns}), ", got ",
           shape_text(tensor.shape));
     Derived loaded(rows, columns);
     copy(tensor, loaded.data());
