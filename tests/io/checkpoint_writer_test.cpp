@@ -267,6 +267,21 @@ TEST(CheckpointWriter, OptimisersOfSeveralModels) {
   EXPECT_EQ(file.tensor("of_b.momentum_buffer.weight").shape, (Shape{3, 1}));
 }
 
+// A file was written that could not be read again.
+TEST(CheckpointWriter, OptimisersOfOtherModelsWereWritten) {
+  Linear<double> a({.in_features = 2, .out_features = 1, .bias = false});
+  Linear<double> b({.in_features = 1, .out_features = 3, .bias = false});
+  recur::SGD<double> of_a({.momentum = 0.9});
+  EXPECT_NO_THROW(written("b", b, "sgd", of_a));  // of no model yet
+  of_a.step(a, recur::zero_gradients(a));
+  const std::string other = R"(checkpoint: "sgd" is the optimiser of another model: )";
+  EXPECT_EQ(recur::test::error_of([&] { written("b", b, "sgd", of_a); }),
+            other + R"(expected the state of "weight" (3, 1), got that of (1, 2))");
+  const Linear<double> with_bias({.in_features = 2, .out_features = 1});
+  EXPECT_EQ(recur::test::error_of([&] { written("a", with_bias, "sgd", of_a); }),
+            other + R"(expected the state of "bias" (1,), got none)");
+}
+
 TEST(CheckpointWriter, OptimiserOfALargerModel) {
   Model model;
   recur::SGD<double> sgd({.momentum = 0.9});

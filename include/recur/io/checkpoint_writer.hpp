@@ -8,6 +8,7 @@
 #include <charconv>  // std::from_chars
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -63,15 +64,41 @@ std::vector<std::string> parameter_names(const Model& model) {
   return names;
 }
 
+/// The number of the parameter in what an optimiser calls `0.exp_avg`.
+inline std::size_t moment_number(const std::string& state_name) {
+  std::size_t number = 0;
+  std::from_chars(state_name.data(), state_name.data() + state_name.size(), number);
+  return number;
+}
+
 /// `part.exp_avg.lstm.weight_ih_l0` for what an optimiser calls `0.exp_avg`.
 inline std::string moment_name(const std::string& part, const std::string& state_name,
                                const std::vector<std::string>& parameters) {
-  std::size_t number = 0;
-  const char* end = state_name.data() + state_name.size();
-  const auto parsed = std::from_chars(state_name.data(), end, number);
+  const std::size_t number = moment_number(state_name);
   check(number < parameters.size(), "checkpoint: ", in_quotes(part),
         " is the optimiser of another model: expected one of ", parameters.size(), " parameters");
-  return join_names(part + "." + std::string(parsed.ptr + 1, end), parameters[number]);
+  return join_names(part + state_name.substr(state_name.find('.')), parameters[number]);
+}
+
+/// Throws Error unless an optimiser has no moments yet, or those of this model's parameters: what
+/// is written must be read again.
+template <class Model, class Part>
+void check_moments(const Model& model, const std::string& part, const Part& optimizer) {
+  std::map<std::size_t, std::vector<Index>> shapes;  // by the number of the parameter
+  optimizer.visit_state([&](const std::string& state_name, const auto& array) {
+    shapes.emplace(moment_number(state_name), parameter_shape(array));
+  });
+  std::size_t number = 0;
+  for_each_parameter(model, [&](const std::string& name, const auto& array) {
+    const auto found = shapes.find(number++);
+    if (!shapes.empty() && array.size() > 0) {
+      const std::vector<Index> shape = parameter_shape(array);
+      check(found != shapes.end() && found->second == shape, "checkpoint: ", in_quotes(part),
+            " is the optimiser of another model: expected the state of ", in_quotes(name), " ",
+            shape_text(shape), ", got ",
+            found == shapes.end() ? "none" : "that of " + shape_text(found->second));
+    }
+  });
 }
 
 class CheckpointWriter {
@@ -105,6 +132,7 @@ class CheckpointWriter {
     if constexpr (requires { optimizer.step_count(); }) {
       add_part(model, name + ".step", optimizer.step_count());
     }
+    check_moments(*model, name, optimizer);
     const std::vector<std::string> parameters = parameter_names(*model);
     optimizer.visit_state([&](const std::string& state_name, const auto& array) {
       writer_.refer(moment_name(name, state_name, parameters), parameter_shape(array),
