@@ -4,15 +4,19 @@
 // memory with buffers of several sizes, each thread its own.
 //
 //     roofline [THREADS ...]      // default: 1 and all
+//     roofline --now THREADS      // a few milliseconds: what every one of so many cores does now
 //
 // One JSON line for each figure, the best of several tries:
-//     what   "fma" (GFLOP/s) or "read" (GB/s), all threads together
+//     what   "fma" (GFLOP/s) or "read" (GB/s), all threads together; or "now": "fma" as it is just
+//            now, the slowest thread times their number
 //     level  read: where the buffer has room: L1, L2, L3, DRAM
 //     bytes  read: its size, of each thread
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <sched.h>
+#include <string>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -44,18 +48,17 @@ float sum(const V* parts, std::index_sequence<k...>) {
 constexpr std::size_t chains = recur::kernels::register_count >= 32 ? 24 : 12;
 
 template <std::size_t... k>
-double multiply_adds(std::index_sequence<k...> all) {
+double multiply_adds(long rounds, std::index_sequence<k...> all) {
   volatile float factor = 0.999999F;  // read at run time: nothing to compute in advance
   volatile float term = 1e-6F;
   const V a(factor);
   const V b(term);
   V x[] = {V(static_cast<float>(k))...};
-  constexpr long rounds = 1'000'000;
   for (long n = 0; n < rounds; ++n) {
     ((x[k] = multiply_add(x[k], a, b)), ...);
   }
   sink = sum(x, all);
-  return 2.0 * rounds * chains * V::width;
+  return 2.0 * static_cast<double>(rounds) * chains * V::width;
 }
 
 template <std::size_t... k>
@@ -151,7 +154,7 @@ struct Caches {
 void measure(int threads) {
   const double fma = best_rate(
       threads, [] { return 0; },
-      [](int) { return multiply_adds(std::make_index_sequence<chains>()); });
+      [](int) { return multiply_adds(1'000'000, std::make_index_sequence<chains>()); });
   report("fma", "", 0, threads, fma);
 
   const auto [l1, l2, l3] = Caches();
@@ -170,9 +173,54 @@ void measure(int threads) {
   }
 }
 
+// This thread on the given one of the processors that the program may use.
+void bind_to([[maybe_unused]] int number) {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+    return;
+  }
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &allowed) && number-- == 0) {
+      CPU_SET(cpu, &one);
+      sched_setaffinity(0, sizeof one, &one);
+    }
+  }
+#endif
+}
+
+// What every one of `threads` processors does at the moment: a virtual one is slower while its
+// neighbour on the same core works, for whomever.
+void measure_now(int threads) {
+  std::vector<double> rates(static_cast<std::size_t>(threads));
+  const auto run = [&](int thread) {
+    bind_to(thread);
+    double& rate = rates[static_cast<std::size_t>(thread)];
+    for (int k = 0; k < 3; ++k) {
+      const double start = bench::now();
+      const double work = multiply_adds(200'000, std::make_index_sequence<chains>());
+      rate = std::max(rate, work / (bench::now() - start));
+    }
+  };
+  std::vector<std::thread> all;
+  for (int thread = 0; thread < threads; ++thread) {
+    all.emplace_back(run, thread);
+  }
+  for (std::thread& thread : all) {
+    thread.join();
+  }
+  report("now", "", 0, threads, threads * *std::min_element(rates.begin(), rates.end()));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::string(argv[1]) == "--now") {
+    measure_now(std::max(1, std::atoi(argv[2])));
+    return 0;
+  }
   std::vector<int> threads;
   for (int k = 1; k < argc; ++k) {
     threads.push_back(std::max(1, std::atoi(argv[k])));

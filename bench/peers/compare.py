@@ -8,7 +8,8 @@
     bench/peers/compare.py --render results.json   # tables and charts of an earlier run
 
 First every program writes its outputs and gradients on every case, which must be equal. Then all
-take turns, round after round; the median of the rounds counts. Results go to bench/peers/results:
+take turns, round after round; the median of the rounds counts. A run before or behind which a
+processor was slower than it can be is repeated, whosever it was. Results go to bench/peers/results:
 results.json, results.md and one chart for each cell. See bench/README.md.
 """
 
@@ -111,6 +112,7 @@ class Comparison:
         self.options = options
         self.programs = programs
         self.zero_state: set[str] = set()  # those that cannot be given an initial state
+        self.fastest = 0.0  # of the processors, so far
 
     def cases(self, threads: Iterable[int]) -> Iterator[Case]:
         for shape in self.options.shapes:
@@ -179,6 +181,39 @@ class Comparison:
         return good
 
     # ---- (b) times, by turns --------------------------------------------------------------------
+    def undisturbed(self) -> bool:
+        """Whether every processor is about as fast as it ever was (a virtual one is not while its
+        neighbour on the same core works). True where it cannot be found out."""
+        path = self.roofline()
+        if not path or not self.options.tries:
+            return True
+        done = subprocess.run([path, "--now", str(max(self.options.threads))],
+                              capture_output=True, text=True, check=True)
+        value = json.loads(done.stdout)["value"]
+        self.fastest = max(self.fastest, value)
+        return value >= 0.9 * self.fastest
+
+    def wait(self) -> bool:
+        """Until no processor is disturbed; False if that takes too long."""
+        for _ in range(20):
+            if self.undisturbed():
+                return True
+            time.sleep(0.1)
+        return False
+
+    def time(self, program: Program, case: Case) -> Optional[dict[str, Any]]:
+        """A run during which nothing else seems to have had a part of the processors, or after so
+        many tries the last one."""
+        for left in reversed(range(max(1, self.options.tries))):
+            quiet = self.wait()
+            line = self.run_once(program, case)
+            if line is None:
+                return None
+            line["disturbed"] = not (quiet and self.undisturbed())
+            if not line["disturbed"] or left == 0:
+                return line
+        return None
+
     def measure(self) -> Iterator[dict[str, Any]]:
         """The results after each round."""
         lines: dict[Case, dict[str, list[dict[str, Any]]]] = {}
@@ -202,12 +237,13 @@ class Comparison:
             print(f"round {turn + 1} of {self.options.rounds} after "
                   f"{time.monotonic() - start:.0f} s", flush=True)
             yield {"ours": self.options.ours, "machine": machine, "rounds": turn + 1,
-                   "min_time": self.options.min_time, "tolerance": self.options.tolerance,
+                   "min_time": self.options.min_time, "tries": self.options.tries,
+                   "tolerance": self.options.tolerance,
                    "zero_state": sorted(self.zero_state), "roofline": best_roofline(roofline),
                    "programs": describe_programs(self.programs, lines),
                    "rows": [row(case, taken) for case, taken in lines.items() if taken]}
 
-    def time(self, program: Program, case: Case) -> Optional[dict[str, Any]]:
+    def run_once(self, program: Program, case: Case) -> Optional[dict[str, Any]]:
         arguments = case.arguments() + ["--min-time", str(self.options.min_time),
                                         "--min-reps", str(self.options.min_reps)]
         if program.name in self.zero_state:
@@ -217,11 +253,17 @@ class Comparison:
             print(f"FAILED {case}: {program.name}: {error}", flush=True)
         return line
 
-    def run_roofline(self) -> list[dict[str, Any]]:
+    def roofline(self) -> str:
+        """The program; "" where there is none."""
         path = self.options.roofline or os.path.join(self.options.build, "bench", "roofline")
-        if not os.path.exists(path):
-            print(f"{path} not found: no part of peak", flush=True)
+        return path if os.path.exists(path) else ""
+
+    def run_roofline(self) -> list[dict[str, Any]]:
+        path = self.roofline()
+        if not path:
+            print("roofline not found: no part of peak, and disturbed runs count", flush=True)
             return []
+        self.wait()
         counts = [str(count) for count in self.options.threads]
         done = subprocess.run([path] + counts, capture_output=True, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
@@ -257,6 +299,7 @@ def row(case: Case, taken: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             "cpu": round(statistics.median(line["cpu"] for line in lines), 2),
             "steal": round(max(line["steal"] for line in lines), 3),
             "rounds_us": [line["median_us"] for line in lines],
+            "disturbed": sum(line["disturbed"] for line in lines),
         }
     return {**dataclasses.asdict(case), "programs": programs}
 
@@ -334,6 +377,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--min-time", type=float, default=0.3, help="seconds of each run (0.3)")
     parser.add_argument("--min-reps", type=int, default=7)
+    parser.add_argument("--tries", type=int, default=5,
+                        help="runs for one that nothing disturbed; 0: do not look (5)")
     parser.add_argument("--tolerance", type=float, default=2e-5,
                         help="of differences, relative to the largest number of an array, or "
                              "absolute where that is below 1 (2e-5)")

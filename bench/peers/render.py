@@ -89,6 +89,11 @@ def markdown(results: Results) -> str:
         "Programs: " + "; ".join(describe(name, program) for name, program in programs.items())
         + ".",
     ]
+    runs = [figures for row in results["rows"] for figures in row["programs"].values()]
+    if results.get("tries"):
+        text += ["", f"{sum(figures['disturbed'] for figures in runs)} of "
+                 f"{sum(len(figures['rounds_us']) for figures in runs)} runs were disturbed, in "
+                 f"{results['tries']} tries."]
     if results["zero_state"]:
         text += ["", "Cannot be given an initial state, and start from zero: "
                  + ", ".join(results["zero_state"]) + "."]
