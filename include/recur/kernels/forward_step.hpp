@@ -72,24 +72,36 @@ struct BlockSums {
 // sums = h W of one block; of one row, of several whole blocks that follow each other. `ahead`:
 // the block that comes next, or null.
 template <class E, class Scalar>
-RECUR_ALWAYS_INLINE void multiply(Index rows, Index blocks, bool one_row, Index depth,
+RECUR_ALWAYS_INLINE void multiply(Index rows, Index blocks, const PackedGates<E, Scalar>& w,
                                   const GemmA<Scalar>& h,
                                   const typename PackedGates<E, Scalar>::Block& block, Scalar* sums,
-                                  const Scalar* ahead) {
+                                  const Scalar* ahead, bool back) {
+  using Gates = PackedGates<E, Scalar>;
+  constexpr Index width = E::gates * Gates::units_per_block;
+  const Index depth = w.depth();
+  const bool whole = block.units == Gates::units_per_block;
+  const Index parts = !whole || w.hidden() < 2 * Gates::units_per_block
+                          ? parts_of_sum(depth, block.width / native_width<Scalar>)
+                          : 1;
+  if (parts > 1 &&
+      gemm_panel_in_parts<Scalar>(parts, rows, block.width, depth, h, block.data, block.width,
+                                  {sums, block.width}, Start::zero, nullptr, back)) {
+    return;
+  }
+  const Stretches stretches(depth, parts);
   Start start = Start::zero;
   Index k = 0;
   do {
-    const Index length = std::min(k_block, depth - k);
+    const Index length = stretches.at(k);
     const Scalar* factors = h.data + k * h.column_stride;
     const Scalar* weights = block.data + k * block.width;
     const auto multiply_row = [&](auto count) {
-      constexpr Index width = E::gates * PackedGates<E, Scalar>::units_per_block;
       gemm_row<Vec<Scalar>, count.value, static_cast<int>(width / native_width<Scalar>)>(
           length, factors, h.column_stride, weights, width * depth, sums, start);
     };
     if (blocks > 1) {
       with_panels(blocks, multiply_row);
-    } else if (one_row) {
+    } else if (rows == 1 && whole) {
       multiply_row(std::integral_constant<int, 1>{});
     } else {
       gemm_panel<Scalar>(rows, block.width, length, {factors, h.row_stride, h.column_stride},
@@ -136,9 +148,9 @@ void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& 
       for (Index b = 0; b < rows; b += detail::step_rows) {
         const Index count = std::min(detail::step_rows, rows - b);
         const SlotRows<Scalar> rows_slots = slots.rows_from(b);
-        detail::multiply<E, Scalar>(count, blocks, whole > 0, w.depth(),
+        detail::multiply<E, Scalar>(count, blocks, w,
                                     {h.data + b * h.row_stride, h.row_stride, h.column_stride},
-                                    block, memory, ahead);
+                                    block, memory, ahead, back);
         for (Index k = 0; k < blocks; ++k) {
           const Sums sums{memory + k * block.width, block.width, block.units};
           const Index unit = first + k * units;

@@ -13,9 +13,11 @@
 // Rejected: huge pages for packed weights (no difference beyond 2 % at H = 1,024).
 #pragma once
 
-#include <algorithm>    // std::min
+#include <algorithm>  // std::min
+#include <limits>
 #include <type_traits>  // std::integral_constant
 
+#include "recur/kernels/gemm_parts.hpp"
 #include "recur/kernels/gemm_tile.hpp"
 #include "recur/kernels/threads.hpp"
 
@@ -85,28 +87,40 @@ class Groups {
 }  // namespace detail
 
 /// C = start + A B; `bias` (N) is read only where C starts from it. C is overwritten, or added to
-/// with Start::accumulate. C must not overlap A or B. back: see Walk.
+/// with Start::accumulate. C must not overlap A or B. back: see Walk. parts_from: panels that begin
+/// here or behind it are multiplied in parts (parts_of_sum).
 template <class Scalar>
 void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<Scalar> c,
-          Start start, const Scalar* bias = nullptr, bool back = false) {
+          Start start, const Scalar* bias = nullptr, bool back = false,
+          Index parts_from = std::numeric_limits<Index>::max()) {
   constexpr Index panel = tile_columns<Scalar>;
   const auto bias_from = [&](Start from, Index n) {
     return from == Start::bias ? bias + n : nullptr;
   };
   // Of one row, several whole panels at once: see gemm_row.
-  const Index group = M == 1 ? panel * detail::panels_at_once<tile_vectors>(N / panel) : panel;
+  const Index group =
+      M == 1 && parts_from > 0 ? panel * detail::panels_at_once<tile_vectors>(N / panel) : panel;
   for (Index m = 0; m < M; m += detail::m_block) {
     const Index rows = std::min(detail::m_block, M - m);
     const detail::Groups groups(0, N, group, back);
     for (Index g = 0; g < groups.count(); ++g) {
       const auto [first, last, next] = groups[g];
-      const bool row_of_panels = M == 1 && last - first == group;
+      const bool row_of_panels = group > panel && last - first == group;
       for (Index n = first; n < last; n += row_of_panels ? group : panel) {
         const Index width = panel_width<Scalar>(N, n);
+        const Index parts = n < parts_from ? 1 : parts_of_sum(K, width / native_width<Scalar>);
+        if (parts > 1 &&
+            detail::gemm_panel_in_parts<Scalar>(
+                parts, rows, std::min(panel, N - n), K,
+                {a.data + m * a.row_stride, a.row_stride, a.column_stride}, b.data + n * K, width,
+                {c.data + m * c.row_stride + n, c.row_stride}, start, bias_from(start, n), back)) {
+          continue;
+        }
+        const detail::Stretches stretches(K, parts);
         Start from = start;
         Index k = 0;
         do {  // at least once: K = 0 still sets C
-          const Index depth = std::min(detail::k_block, K - k);
+          const Index depth = stretches.at(k);
           const GemmA<Scalar> block{a.data + m * a.row_stride + k * a.column_stride, a.row_stride,
                                     a.column_stride};
           const GemmC<Scalar> sum{c.data + m * c.row_stride + n, c.row_stride};
@@ -134,13 +148,22 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
   }
 }
 
-/// The same by several threads, which share the panels of B.
+/// Where a product of the scan begins to be multiplied in parts: not at a whole panel that has
+/// another one beside it.
+template <class Scalar>
+constexpr Index parts_from(Index N) {
+  constexpr Index panel = tile_columns<Scalar>;
+  return N < 2 * panel ? 0 : N / panel * panel;
+}
+
+/// A product of the scan, by several threads, which share the panels of B.
 template <class Scalar>
 void gemm_by_columns(Walk walk, Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b,
                      GemmC<Scalar> c, Start start) {
   parallel_ranges(walk.threads, N, tile_columns<Scalar>, [&](Index first, Index last) {
     gemm<Scalar>(M, last - first, K, a, PackedB<Scalar>{b.data + first * K},
-                 {c.data + first, c.row_stride}, start, nullptr, walk.back);
+                 {c.data + first, c.row_stride}, start, nullptr, walk.back,
+                 parts_from<Scalar>(N) - first);
   });
 }
 

@@ -111,6 +111,19 @@ RECUR_ALWAYS_INLINE Packet packet_where_positive(const Packet& y, const Packet& 
   }
 }
 
+template <class Packet>
+RECUR_ALWAYS_INLINE void packet_keep_in_register([[maybe_unused]] Packet& x) {
+#if defined(__GNUC__) && defined(EIGEN_VECTORIZE_AVX512)
+  if constexpr (packets::unpacket_traits<Packet>::size > 1) {
+    asm("" : "+v"(x));
+  }
+#elif defined(__GNUC__) && defined(EIGEN_VECTORIZE_SSE)
+  if constexpr (packets::unpacket_traits<Packet>::size > 1) {
+    asm("" : "+x"(x));
+  }
+#endif
+}
+
 // The first `count` scalars, 0 … width; the others are zero. Copies of fixed sizes: a copy of any
 // size is a call.
 template <int Size, class Scalar>
@@ -261,6 +274,10 @@ struct Vec {
   friend RECUR_ALWAYS_INLINE Vec at_most(const Vec& x, const Vec& bound) {
     return make(detail::packet_min(x.p, bound.p));
   }
+
+  /// Keeps in a register what was loaded into x. Without it GCC reads the memory again in each of
+  /// up to four instructions that use it.
+  friend RECUR_ALWAYS_INLINE void keep_in_register(Vec& x) { detail::packet_keep_in_register(x.p); }
 
   friend RECUR_ALWAYS_INLINE Vec abs(const Vec& x) { return make(detail::packet_abs(x.p)); }
 

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+//
+// Products that are summed in parts, against the definition: the parts one after the other, each a
+// product by itself.
+#include "recur/kernels/gemm_parts.hpp"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "recur/kernels/gemm.hpp"
+#include "recur/kernels/packed_weights.hpp"
+
+#include "support/random.hpp"
+
+namespace {
+
+using recur::Index;
+using recur::RowMatrix;
+using recur::kernels::gemm;
+using recur::kernels::native_width;
+using recur::kernels::PackedMatrix;
+using recur::kernels::parts_from;
+using recur::kernels::parts_of_sum;
+using recur::kernels::Start;
+using recur::kernels::tile_columns;
+using recur::test::random_matrix;
+namespace detail = recur::kernels::detail;
+
+template <class Scalar>
+struct Product {
+  RowMatrix<Scalar> a;     // M × K
+  RowMatrix<Scalar> b;     // K × N
+  RowMatrix<Scalar> c;     // M × N
+  RowMatrix<Scalar> bias;  // 1 × N
+
+  Product(Index M, Index N, Index K) {
+    recur::Generator generator(static_cast<std::uint64_t>(M * 10007 + N * 101 + K));
+    a = random_matrix<Scalar>(generator, M, K);
+    b = random_matrix<Scalar>(generator, K, N);
+    c = random_matrix<Scalar>(generator, M, N);
+    bias = random_matrix<Scalar>(generator, 1, N);
+  }
+
+  // Columns [n, N) of C += A B over the terms [k, k + count), in a single part.
+  void add(Index n, Index k, Index count, RowMatrix<Scalar>& to) const {
+    PackedMatrix<Scalar> panels;
+    const RowMatrix<Scalar> rows = b.block(k, n, count, b.cols() - n);
+    panels.assign(rows, 0, count);
+    gemm<Scalar>(a.rows(), rows.cols(), count, {a.data() + k, a.cols(), 1}, panels.operand(),
+                 {to.data() + n, to.cols()}, Start::accumulate);
+  }
+
+  // Rows [first, last) as the scan multiplies them.
+  void multiply(Index first, Index last, RowMatrix<Scalar>& to, bool back) const {
+    const Index K = a.cols();
+    const Index N = b.cols();
+    PackedMatrix<Scalar> panels;
+    panels.assign(b, 0, K);
+    gemm<Scalar>(last - first, N, K, {a.data() + first * K, K, 1}, panels.operand(),
+                 {to.data() + first * N, N}, Start::bias, bias.data(), back, parts_from<Scalar>(N));
+  }
+};
+
+template <class Scalar>
+void check(Index M, Index N, Index K) {
+  constexpr Index panel = tile_columns<Scalar>;
+  const Product<Scalar> p(M, N, K);
+  // Panel by panel and part by part; a panel is a whole product here.
+  RowMatrix<Scalar> expected = p.bias.replicate(M, 1);
+  for (Index n = 0; n < N; n += panel) {
+    const Index columns = std::min(panel, N - n);
+    const Index vectors = (columns + native_width<Scalar> - 1) / native_width<Scalar>;
+    const Index parts = n < parts_from<Scalar>(N) ? 1 : parts_of_sum(K, vectors);
+    const Product<Scalar> narrow = [&] {
+      Product<Scalar> part = p;
+      part.b = RowMatrix<Scalar>(p.b.middleCols(n, columns));
+      return part;
+    }();
+    RowMatrix<Scalar> sums = expected.middleCols(n, columns);
+    for (Index part = 0; part < parts; ++part) {
+      const Index k = part * (K / parts);
+      narrow.add(0, k, part + 1 == parts ? K - k : K / parts, sums);
+    }
+    expected.middleCols(n, columns) = sums;
+  }
+  for (const bool back : {false, true}) {
+    RowMatrix<Scalar> all = p.c;
+    p.multiply(0, M, all, back);
+    ASSERT_TRUE(all == expected) << "M " << M << ", N " << N << ", K " << K << ", back " << back;
+    RowMatrix<Scalar> single = p.c;
+    for (Index m = 0; m < M; ++m) {
+      p.multiply(m, m + 1, single, back);
+    }
+    ASSERT_TRUE(single == expected) << "row by row: M " << M << ", N " << N << ", K " << K;
+  }
+}
+
+template <class Scalar>
+void check_all() {
+  for (const Index K : {0, 1, 15, 16, 17, 19, 31, 32, 35, 64, 127, 128, 130, 131, 257}) {
+    for (Index N = 1; N <= 2 * tile_columns<Scalar> + 3; N += 3) {
+      for (const Index M : {1, 2, 3, 5, 7, 13}) {
+        check<Scalar>(M, N, K);
+      }
+    }
+  }
+  check<Scalar>(100, native_width<Scalar>, 40);
+  check<Scalar>(100, tile_columns<Scalar>, 70);
+  check<Scalar>(3, 5, 1025);
+}
+
+TEST(GemmParts, AreThoseOfTheDefinitionFloat) { check_all<float>(); }
+TEST(GemmParts, AreThoseOfTheDefinitionDouble) { check_all<double>(); }
+
+TEST(GemmParts, OnlyPanelsThatStandAloneOrEnd) {
+  constexpr Index panel = tile_columns<float>;
+  EXPECT_EQ(parts_from<float>(1), 0);
+  EXPECT_EQ(parts_from<float>(2 * panel - 1), 0);
+  EXPECT_EQ(parts_from<float>(2 * panel), 2 * panel);
+  EXPECT_EQ(parts_from<float>(3 * panel + 1), 3 * panel);
+}
+
+TEST(GemmParts, ShortSumsStayWhole) {
+  EXPECT_EQ(parts_of_sum(15, 1), 1);
+  EXPECT_EQ(parts_of_sum(16, 1), 2);
+  EXPECT_EQ(parts_of_sum(32, 1), 4);
+  EXPECT_EQ(parts_of_sum(1024, 2), 2);
+  EXPECT_EQ(parts_of_sum(31, 4), 1);
+  EXPECT_EQ(parts_of_sum(32, 4), 2);
+  EXPECT_EQ(parts_of_sum(128, 4), 4);
+  EXPECT_EQ(parts_of_sum(detail::k_block + 1, 1), 1);
+}
+
+// The last stretch takes what is left over.
+TEST(GemmParts, StretchesCoverTheSum) {
+  for (const Index parts : {1, 2, 4}) {
+    for (Index K = 1; K < 2 * detail::k_block + 5; K += 7) {
+      if (parts > 1 && (K < 16 || K > detail::k_block)) {
+        continue;
+      }
+      const detail::Stretches stretches(K, parts);
+      Index k = 0;
+      Index count = 0;
+      for (; k < K; k += stretches.at(k)) {
+        ++count;
+      }
+      EXPECT_EQ(k, K);
+      EXPECT_EQ(count, parts > 1 ? parts : (K + detail::k_block - 1) / detail::k_block);
+    }
+  }
+}
+
+}  // namespace
