@@ -3,6 +3,7 @@
 // Vector registers of every width against plain scalars, lane by lane.
 #include "recur/kernels/packet.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -184,6 +185,25 @@ TEST(Packet, OtherScalarsHaveWidthOne) {
   long double result = 0;
   (V(2.0L) * V(3.0L) + V(1)).store(&result);
   EXPECT_EQ(result, 7.0L);
+}
+
+TEST(Packet, KeptInARegisterStaysTheSame) {
+  const auto check = []<class V>(V) {
+    using Scalar = typename V::Scalar;
+    Scalar before[V::width];
+    Scalar after[V::width];
+    for (int k = 0; k < V::width; ++k) {
+      before[k] = Scalar(k) - Scalar(1.5);
+    }
+    V x = V::load(before);
+    keep_in_register(x);
+    x.store(after);
+    EXPECT_TRUE(std::equal(before, before + V::width, after));
+  };
+  check(Vec<float>());
+  check(Vec<double>());
+  check(Vec<float, 1>());
+  check(Vec<long double>());
 }
 
 }  // namespace
