@@ -113,6 +113,39 @@ void check_all() {
 TEST(GemmParts, AreThoseOfTheDefinitionFloat) { check_all<float>(); }
 TEST(GemmParts, AreThoseOfTheDefinitionDouble) { check_all<double>(); }
 
+// Threads share columns in the middle of a panel, too: not a bit changes.
+template <class Scalar>
+void check_shared_columns() {
+  for (const Index K : {1, 20, 33, 140}) {
+    for (Index N = 1; N <= 5 * tile_columns<Scalar>; N += 7) {
+      for (const Index M : {1, 5, 6, 20}) {
+        const Product<Scalar> p(M, N, K);
+        PackedMatrix<Scalar> panels;
+        panels.assign(p.b, 0, K);
+        const auto multiply = [&](int threads, bool back) {
+          RowMatrix<Scalar> sums = p.c;
+          recur::kernels::gemm_by_columns<Scalar>({threads, back}, M, N, K, {p.a.data(), K, 1},
+                                                  panels.operand(), {sums.data(), N},
+                                                  Start::accumulate);
+          return sums;
+        };
+        const RowMatrix<Scalar> alone = multiply(1, false);
+        for (int threads = 2; threads <= 5; ++threads) {
+          for (const bool back : {false, true}) {
+            ASSERT_TRUE(multiply(threads, back) == alone)
+                << "M " << M << ", N " << N << ", K " << K << ", threads " << threads;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(GemmParts, ColumnsSharedByThreadsGiveTheSameBits) {
+  check_shared_columns<float>();
+  check_shared_columns<double>();
+}
+
 TEST(GemmParts, OnlyPanelsThatStandAloneOrEnd) {
   constexpr Index panel = tile_columns<float>;
   EXPECT_EQ(parts_from<float>(1), 0);

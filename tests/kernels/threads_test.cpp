@@ -48,6 +48,24 @@ TEST(Threads, RangesAreEqualToOneGrain) {
   EXPECT_EQ(ranges_of(4, 20, 6), (Ranges{{0, 6}, {6, 12}, {12, 18}, {18, 20}}));
 }
 
+TEST(Threads, LargestRange) {
+  for (const Index count : {1, 6, 72, 100, 300}) {
+    for (const Index grain : {1, 16, 64}) {
+      for (const int threads : {1, 2, 3, 8}) {
+        Index largest = 0;
+        for (const auto& [first, last] : ranges_of(threads, count, grain)) {
+          largest = std::max(largest, last - first);
+        }
+        // Of fewer blocks than threads parallel_ranges makes fewer ranges: none is greater.
+        EXPECT_GE(recur::kernels::largest_range(threads, count, grain), largest);
+        EXPECT_LE(recur::kernels::largest_range(threads, count, grain), std::max(largest, grain));
+      }
+    }
+  }
+  EXPECT_EQ(recur::kernels::largest_range(2, 100, 64), 64);
+  EXPECT_EQ(recur::kernels::largest_range(2, 72, 16), 40);
+}
+
 // Nothing to do is one empty range, in the caller.
 TEST(Threads, NothingToDo) { EXPECT_EQ(ranges_of(4, 0, 6), (Ranges{{0, 0}})); }
 

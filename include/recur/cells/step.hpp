@@ -36,6 +36,16 @@ void input_sums(const Weights<E, Scalar>& w, Index rows, const Scalar* x, Index 
                         w.packed.bias.data());
 }
 
+/// Units of which threads take multiples, when they share those of a step.
+template <class E, class Scalar>
+inline constexpr Index unit_grain = [] {
+  if constexpr (math::TwoProducts<E>) {
+    return kernels::native_width<Scalar>;  // the columns of its products
+  } else {
+    return kernels::PackedGates<E, Scalar>::units_per_block;
+  }
+}();
+
 /// slots: in: input_sums; out: what backward needs, or with record = false nothing of use. prev:
 /// read; next: overwritten (next.c may be prev.c). unprojected (rows × H, row stride H):
 /// overwritten with h' before the projection, where the cell has one.
@@ -55,9 +65,8 @@ void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Sca
     made.h = unprojected.h;
     made.h_stride = unprojected.h_stride;
   }
-  using Gates = kernels::PackedGates<E, Scalar>;
   kernels::parallel_ranges(
-      walk.threads, n.hidden, Gates::units_per_block, [&](Index first, Index last) {
+      walk.threads, n.hidden, unit_grain<E, Scalar>, [&](Index first, Index last) {
         kernels::forward_step<E, Scalar>(w.equations, rows, w.packed.hh, bias_apart, first, last, h,
                                          slots, record, seen, made, walk.back);
       });

@@ -13,7 +13,7 @@
 // Rejected: huge pages for packed weights (no difference beyond 2 % at H = 1,024).
 #pragma once
 
-#include <algorithm>  // std::min
+#include <algorithm>  // std::max, std::min
 #include <limits>
 #include <type_traits>  // std::integral_constant
 
@@ -156,14 +156,50 @@ constexpr Index parts_from(Index N) {
   return N < 2 * panel ? 0 : N / panel * panel;
 }
 
-/// A product of the scan, by several threads, which share the panels of B.
+namespace detail {
+
+// Columns [first, last) of a product, all of one panel.
+template <class Scalar>
+void gemm_part_of_panel(Index first, Index last, Index M, Index N, Index K, const GemmA<Scalar>& a,
+                        PackedB<Scalar> b, const GemmC<Scalar>& c, Start start) {
+  constexpr Index panel = tile_columns<Scalar>;
+  const Index n = first / panel * panel;
+  const Index width = panel_width<Scalar>(N, n);
+  const Index parts = n < parts_from<Scalar>(N) ? 1 : parts_of_sum(K, width / native_width<Scalar>);
+  const Stretches stretches(K, parts);
+  for (Index k = 0; k < K; start = Start::accumulate) {
+    const Index depth = stretches.at(k);
+    gemm_panel<Scalar>(
+        M, last - first, depth, {a.data + k * a.column_stride, a.row_stride, a.column_stride},
+        b.data + n * K + k * width + (first - n), width, {c.data + first, c.row_stride}, start);
+    k += depth;
+  }
+}
+
+}  // namespace detail
+
+/// A product of the scan, by several threads, which share the columns of B: of one row or a few
+/// whole panels, else whole registers. (100 columns are two panels, one of them of 36.)
 template <class Scalar>
 void gemm_by_columns(Walk walk, Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b,
                      GemmC<Scalar> c, Start start) {
-  parallel_ranges(walk.threads, N, tile_columns<Scalar>, [&](Index first, Index last) {
-    gemm<Scalar>(M, last - first, K, a, PackedB<Scalar>{b.data + first * K},
-                 {c.data + first, c.row_stride}, start, nullptr, walk.back,
-                 parts_from<Scalar>(N) - first);
+  constexpr Index panel = tile_columns<Scalar>;
+  const Index grain = M < tile_rows || K == 0 ? panel : native_width<Scalar>;
+  parallel_ranges(walk.threads, N, grain, [&](Index first, Index last) {
+    // The panels that are whole here, or end the product.
+    const Index whole = (first + panel - 1) / panel * panel;
+    const Index end = last == N ? N : last / panel * panel;
+    if (first < std::min(whole, last)) {
+      detail::gemm_part_of_panel(first, std::min(whole, last), M, N, K, a, b, c, start);
+    }
+    if (whole < end) {
+      gemm<Scalar>(M, end - whole, K, a, PackedB<Scalar>{b.data + whole * K},
+                   {c.data + whole, c.row_stride}, start, nullptr, walk.back,
+                   parts_from<Scalar>(N) - whole);
+    }
+    if (std::max(whole, end) < last) {
+      detail::gemm_part_of_panel(std::max(whole, end), last, M, N, K, a, b, c, start);
+    }
   });
 }
 

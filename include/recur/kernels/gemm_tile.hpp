@@ -152,7 +152,11 @@ RECUR_ALWAYS_INLINE void gemm_tile(Index K, const GemmA<Scalar>& a, const Scalar
     V row[Vectors];
     RECUR_UNROLL
     for (int v = 0; v < Vectors; ++v) {
-      row[v] = V::load(b + v * V::width);
+      V weight = V::load(b + v * V::width);
+      if constexpr (Rows > 1 && Rows < 5 && Vectors > 1) {
+        keep_in_register(weight);
+      }
+      row[v] = weight;
     }
     RECUR_UNROLL
     for (int m = 0; m < Rows; ++m) {

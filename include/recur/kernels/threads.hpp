@@ -176,21 +176,36 @@ class Team {
 
 }  // namespace detail
 
+/// [0, count) in ranges of equal size, but for multiples of `grain`: the beginning of range `part`
+/// of `parts`, and the end of the one before.
+inline Index range_begin(Index part, Index parts, Index count, Index grain) {
+  const Index blocks = (count + grain - 1) / grain;
+  return std::min(count, blocks * part / parts * grain);
+}
+
+/// Size of the largest range that parallel_ranges gives to a thread.
+inline Index largest_range(int threads, Index count, Index grain) {
+  Index largest = 0;
+  for (Index part = 0; part < threads; ++part) {
+    largest = std::max(largest, range_begin(part + 1, threads, count, grain) -
+                                    range_begin(part, threads, count, grain));
+  }
+  return largest;
+}
+
 /// Calls f(first, last) on at most `threads` ranges that cover [0, count), sizes a multiple of
 /// `grain` except for the last. Other threads flush denormals: so must the caller (FlushDenormals).
 /// f must not throw.
 template <class F>
 void parallel_ranges(int threads, Index count, Index grain, F&& f) {
-  const Index blocks = (count + grain - 1) / grain;
-  const Index parts = std::min<Index>(threads, blocks);
+  const Index parts = std::min<Index>(threads, (count + grain - 1) / grain);
   if (parts <= 1) {
     f(Index(0), count);
     return;
   }
   const auto range = [&](Index part) {
     const FlushDenormals flush;
-    f(std::min(count, blocks * part / parts * grain),
-      std::min(count, blocks * (part + 1) / parts * grain));
+    f(range_begin(part, parts, count, grain), range_begin(part + 1, parts, count, grain));
   };
 #if RECUR_HAS_OPENMP
   if (detail::Team::instance().run(threads, static_cast<std::uint32_t>(parts), range)) {

@@ -73,10 +73,13 @@ class Layer {
     threads_ = kernels::useful_threads(
         static_cast<double>(n.hidden * (n.gates * (n.input + n.output) + equations)) *
         static_cast<double>(schedule.steps * schedule.batch));
-    // Too few sequences to share: the threads meet at every step, if there is enough in one.
+    // Too few sequences to share: the threads meet at every step, if there is enough in one, and
+    // the units can be shared evenly.
     constexpr double worth_meeting = 1.5e5;  // multiply-adds: some 3 µs
     const Index products = n.gates * n.hidden * n.output;
-    if (directions_ == 1 && schedule.batch < 4 * kernels::tile_rows &&
+    const Index share = kernels::largest_range(threads_, n.hidden, cells::unit_grain<E, Scalar>);
+    const bool even = 4 * share * threads_ <= 5 * n.hidden;
+    if (directions_ == 1 && schedule.batch < 4 * kernels::tile_rows && even &&
         static_cast<double>(products * schedule.batch) >= worth_meeting) {
       step_threads_ = threads_;
     } else {
