@@ -3,10 +3,12 @@
 // Weights of ONNX's operators LSTM, GRU and RNN (github.com/onnx/onnx, docs/Operators.md) to the
 // parameters of a layer and back. A node is one layer of one or two directions (D):
 //
-//          gates        W               R               B = Wb | Rb     P
-//   LSTM   i o f c      (D, 4·H, I)     (D, 4·H, H)     (D, 8·H)        (D, 3·H), peepholes:
-//   refused GRU    z r h        (D, 3·H, I)     (D, 3·H, H)     (D, 6·H) RNN    one          (D, H,
-//   I)       (D, H, H)       (D, 2·H)
+//          gates     W              R              B = Wb | Rb   P
+//   LSTM   i o f c   (D, 4·H, I)    (D, 4·H, H)    (D, 8·H)      (D, 3·H): peepholes, refused
+//
+//   GRU    z r h     (D, 3·H, I)    (D, 3·H, H)    (D, 6·H)
+//
+//   RNN    one       (D, H, I)      (D, H, H)      (D, 2·H)
 //
 // Ours: LSTM i f g o, GRU r z n. linear_before_reset = 1 is PyTorch's GRU, 0 (ONNX's default) is
 // GRUResetBefore. ONNX's Y is (T, D, B, H) where our output is (T, B, D·H): the same numbers in

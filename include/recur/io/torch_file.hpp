@@ -261,17 +261,17 @@ inline TensorFile parse_torch(std::span<const std::byte> bytes, const std::strin
 ///     torch.save(model.state_dict(), "model.pt")                              # in Python
 ///     torch.save({"model": model.state_dict(), "optimizer": …, "epoch": 3}, "checkpoint.pt")
 ///
-///     recur::TensorFile weights = recur::load_torch("model.pt");              // lstm.weight_ih_l0
-///     … recur::TensorFile model = recur::load_torch("checkpoint.pt", "model");  //
-///     lstm.weight_ih_l0 … recur::TensorFile all = recur::load_torch("checkpoint.pt");       //
-///     model.lstm.weight_ih_l0 …
+///     recur::load_torch("model.pt");             // lstm.weight_ih_l0 …
+///
+///     recur::load_torch("checkpoint.pt", "model");  // lstm.weight_ih_l0 …
+///
+///     recur::load_torch("checkpoint.pt");        // model.lstm.weight_ih_l0 …
 ///
 /// Gives all tensors of the object, or of what stands under `key` ("model"; "ema.model" for a dict
 /// in a dict). Names of dicts in dicts are joined by points; positions in lists and tuples count as
 /// names; a tensor alone is called "tensor". Numbers, text and truth values in dicts become
-/// metadata
-/// ("epoch": "3"). The dtypes are those of dtype_size(); dense tensors only. Those that are
-/// contiguous refer to the file, which is mapped; others are copied.
+/// metadata ("epoch": "3"). The dtypes are those of dtype_size(); dense tensors only. Those that
+/// are contiguous refer to the file, which is mapped; others are copied.
 ///
 /// Throws recur::Error that names the file and the tensor or function: where anything is damaged,
 /// and where the object has anything but tensors and plain values in it, such as a whole module:
