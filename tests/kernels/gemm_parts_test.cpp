@@ -159,8 +159,8 @@ TEST(GemmParts, ShortSumsStayWhole) {
   EXPECT_EQ(parts_of_sum(16, 1), 2);
   EXPECT_EQ(parts_of_sum(32, 1), 4);
   EXPECT_EQ(parts_of_sum(1024, 2), 2);
-  EXPECT_EQ(parts_of_sum(31, 4), 1);
-  EXPECT_EQ(parts_of_sum(32, 4), 2);
+  EXPECT_EQ(parts_of_sum(15, 4), 1);
+  EXPECT_EQ(parts_of_sum(16, 4), 2);
   EXPECT_EQ(parts_of_sum(128, 4), 4);
   EXPECT_EQ(parts_of_sum(detail::k_block + 1, 1), 1);
 }

@@ -7,6 +7,8 @@
 // at once:  input_sums  = W_ih x + biases,   forward_step = + W_hh h, then the equations.
 #pragma once
 
+#include "recur/kernels/backward_scan.hpp"
+#include "recur/kernels/forward_scan.hpp"
 #include "recur/kernels/forward_step.hpp"
 #include "recur/kernels/threads.hpp"
 #include "recur/kernels/transposed_product.hpp"
@@ -77,6 +79,22 @@ void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Sca
   }
 }
 
+/// Whether scan_forward and scan_backward do the steps of one sequence.
+template <class E, class Scalar>
+bool scans_rows(const Weights<E, Scalar>& w) {
+  return !math::TwoProducts<E> && !w.sizes().projected();
+}
+
+/// `steps` steps of one sequence: forward_step again and again, with less around it.
+template <math::Equations E, class Scalar>
+void scan_forward(const Weights<E, Scalar>& w, Index steps, bool record,
+                  const kernels::RowScan<Scalar>& at) {
+  if constexpr (!math::TwoProducts<E>) {
+    kernels::forward_scan<E, Scalar>(
+        w.equations, w.packed.hh, w.packed.bias.data() + w.shared() + w.apart(), steps, at, record);
+  }
+}
+
 /// The same for cells of two products, which have no projection.
 template <math::TwoProducts E, class Scalar>
 void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Scalar> slots,
@@ -123,6 +141,17 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
     kernels::gemm_by_columns<Scalar>(
         walk, rows, n.output, w.apart(), {d_slots.data + w.shared() + w.apart(), d_slots.stride, 1},
         w.packed.hh_apart_back.operand(), {d.h, d.h_stride}, kernels::Start::accumulate);
+  }
+}
+
+/// `steps` steps of one sequence: backward_step again and again, with less around it.
+template <math::Equations E, class Scalar>
+void scan_backward(const Weights<E, Scalar>& w, Index steps,
+                   const kernels::BackwardRowScan<Scalar>& at,
+                   const kernels::StateRows<Scalar>& d) {
+  if constexpr (!math::TwoProducts<E>) {
+    kernels::backward_scan<E, Scalar>(w.equations, w.sizes().hidden, w.packed.hh_back.operand(),
+                                      w.packed.hh_apart_back.operand(), steps, at, d);
   }
 }
 

@@ -16,9 +16,8 @@ namespace recur::inline RECUR_ABI::kernels {
 /// last. (H = 16, one sequence: a sixth of a training step's time. Four parts of two registers
 /// would win little more.) Beyond k_block sums are cut anyway.
 constexpr Index parts_of_sum(Index K, Index vectors) {
-  const Index for_two = vectors <= 2 ? 16 : 32;
   const Index for_four = vectors == 1 ? 32 : 128;
-  return K < for_two || K > detail::k_block ? 1 : K < for_four || vectors == 2 ? 2 : 4;
+  return K < 16 || K > detail::k_block ? 1 : K < for_four || vectors == 2 ? 2 : 4;
 }
 
 namespace detail {
@@ -178,7 +177,7 @@ bool gemm_panel_in_parts(Index parts, Index M, Index columns, Index K, const Gem
   with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
     constexpr int Vectors = vectors.value;
     constexpr int rows_of_two = tile_rows * tile_vectors / Vectors / 2;  // in two parts
-    if (parts == 2 && (Vectors <= 2 || M <= 2 * rows_of_two)) {
+    if (parts == 2 && (Vectors <= 2 || M <= 2 * rows_of_two || K < 64)) {
       gemm_columns_in_parts<V, Vectors, 2, std::min(rows_of_two, tile_rows)>(M, K, a, b, c, last,
                                                                              start, bias);
       done = true;

@@ -118,15 +118,28 @@ class Layer {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
       const Index hidden = w.sizes().hidden;
+      const bool keep = record && math::backward_reads_slots<E>;
+      if (to - from == 1 && schedule_.full() && step_threads_ == 1 && cells::scans_rows(w)) {
+        const Index t = d == 0 ? first : schedule_.steps - 1 - first;
+        const Index sign = d == 0 ? 1 : -1;
+        const Index row = (t - buffer.slots_first) * schedule_.batch + from;
+        cells::scan_forward<E, Scalar>(w, count, keep,
+                                       {.slots = buffer.slots + row * w.slots(),
+                                        .slots_step = sign * schedule_.batch * w.slots(),
+                                        .prev = buffer.state(previous_slot(d, t), from),
+                                        .next = buffer.state(t + 1, from),
+                                        .h_step = sign * buffer.h_slot,
+                                        .c_step = sign * buffer.c_slot});
+        return;
+      }
       for (Index k = 0; k < count; ++k) {
         const Index t = d == 0 ? first + k : schedule_.steps - 1 - first - k;
         const Index rows = std::min(to, schedule_.running(t)) - from;
         if (rows > 0) {
           const Index row = (t - buffer.slots_first) * schedule_.batch + from;
           cells::forward_step<E, Scalar>(
-              w, rows, {buffer.slots + row * w.slots(), w.slots()},
-              record && math::backward_reads_slots<E>, buffer.state(previous_slot(d, t), from),
-              buffer.state(t + 1, from),
+              w, rows, {buffer.slots + row * w.slots(), w.slots()}, keep,
+              buffer.state(previous_slot(d, t), from), buffer.state(t + 1, from),
               {buffer.unprojected == nullptr ? nullptr : buffer.unprojected + row * hidden, hidden,
                nullptr, 0},
               {step_threads_, k % 2 == 1});
@@ -244,6 +257,28 @@ class Layer {
                                                E::has_c ? work.d_c.view().row(d, from) : nullptr,
                                                E::has_c ? work.d_c.size(2) : 0};
       Scalar* d_slots = work.slots[static_cast<std::size_t>(d)].data();
+      if (to - from == 1 && schedule_.full() && step_threads_ == 1 && cells::scans_rows(w)) {
+        const Index t = d == 0 ? end - 1 : begin;
+        const Index sign = d == 0 ? -1 : 1;
+        const Index row = t * schedule_.batch + from;
+        kernels::BackwardRowScan<Scalar> at{
+            .prev = record.state(previous_slot(d, t), from),
+            .next = record.state(t + 1, from),
+            .d_slots = d_slots + ((t - begin) * schedule_.batch + from) * w.slots(),
+            .d_output = {},
+            .slots_step = sign * schedule_.batch * w.slots(),
+            .h_step = sign * record.h_slot,
+            .c_step = sign * record.c_slot};
+        if constexpr (math::backward_reads_slots<E>) {
+          at.slots = record.slots + row * w.slots();
+        }
+        if (!d_output.absent()) {
+          at.d_output.h = d_output.row(t, from) + d * n.output;
+          at.d_output_step = sign * d_output.stride(0);
+        }
+        cells::scan_backward<E, Scalar>(w, end - begin, at, d_state);
+        return;
+      }
       Index step_row = d == 0 ? schedule_.running_rows(begin, end) : 0;  // in the chunk
       for (Index k = 0; k < end - begin; ++k) {
         const Index t = d == 0 ? end - 1 - k : begin + k;

@@ -5,9 +5,9 @@
 // all cells and is written once. A new cell is one header: see math/gru.hpp.
 //
 // Legend, for the whole library:
-//   T steps   B batch   I input_size   H hidden_size   L layers   D directions   G gates of the
-//   cell x input   h hidden state and output   c cell state   dy gradient of the loss by y prev:
-//   step t-1   next: step t
+//   T steps   B batch   I input_size   H hidden_size   L layers   D directions
+//   G gates of the cell   x input   h hidden state and output   c cell state
+//   dy gradient of the loss by y   prev: step t-1   next: step t
 //
 // The products give G·H sums a row, a = W_ih x + b_ih + W_hh h + b_hh, gate by gate. Gates whose
 // two halves are needed apart (n of the GRU) come last: `shared_gates` counts the ones before them.

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+//
+// Many steps forward of one sequence: what a stream of single samples, or a batch of one, spends
+// its time in. With few units a step takes less time than everything around it would.
+#pragma once
+
+#include <cstddef>
+
+#include "recur/kernels/forward_step.hpp"
+
+namespace recur::inline RECUR_ABI::kernels {
+
+/// One sequence's rows: of the first step, and by how much they move from step to step, which is
+/// negative where time runs backwards. See forward_step.
+template <class Scalar>
+struct RowScan {
+  Scalar* slots = nullptr;
+  Index slots_step = 0;
+  StateRows<const Scalar> prev;
+  StateRows<Scalar> next;
+  Index h_step = 0;
+  Index c_step = 0;
+
+  void move() {
+    slots += slots_step;
+    prev.h += h_step;
+    prev.c += c_step;
+    next.h += h_step;
+    next.c += c_step;
+  }
+};
+
+namespace detail {
+
+// One step of a layer that is a single block, each gate in so many whole registers: the sums stay
+// in registers.
+template <int Registers, class E, class Scalar>
+RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedGates<E, Scalar>& w,
+                                               const Scalar* bias_apart, const RowScan<Scalar>& at,
+                                               bool record) {
+  using V = Vec<Scalar>;
+  constexpr Index hidden = Registers * V::width;
+  constexpr int vectors = static_cast<int>(E::gates) * Registers;
+  constexpr int parts = static_cast<int>(parts_of_sum(hidden, vectors));
+  V sum[parts][1][vectors];
+  constexpr Index length = hidden / parts;
+  sum_side_by_side(length, hidden - parts * length, GemmA<Scalar>{at.prev.h, 0, 1}, w.block(0).data,
+                   sum);
+  RECUR_UNROLL
+  for (int part = 1; part < parts; ++part) {
+    RECUR_UNROLL
+    for (int v = 0; v < vectors; ++v) {
+      sum[0][0][v] = sum[0][0][v] + sum[part][0][v];
+    }
+  }
+  RECUR_UNROLL
+  for (int r = 0; r < Registers; ++r) {
+    const Index unit = r * V::width;
+    math::Slots<E, V> slots;
+    RECUR_UNROLL
+    for (std::size_t k = 0; k < slots.size(); ++k) {
+      const Index slot = static_cast<Index>(k);
+      const Scalar* place = at.slots + slot * hidden + unit;
+      if (math::stands_apart<E>(slot)) {
+        slots[k] = V::load(place);
+      } else if (slot < E::gates) {
+        slots[k] = sum[0][0][slot * Registers + r] + V::load(place);
+      } else {
+        slots[k] = sum[0][0][(slot - E::gates + E::shared_gates) * Registers + r] +
+                   V::load(bias_apart + (slot - E::gates) * hidden + unit);
+      }
+    }
+    const auto before = load_state<E, V>(at.prev, unit, WholeRegister());
+    math::UnitState<V> after;
+    equations.forward(slots, before, after);
+    if (record) {
+      store_slots(slots, at.slots + unit, hidden, WholeRegister());
+    }
+    store_state<E>(after, at.next, unit, WholeRegister());
+  }
+}
+
+}  // namespace detail
+
+/// `steps` steps of one sequence, for cells of one product and without projection.
+template <math::Equations E, class Scalar>
+void forward_scan(const E& equations, const PackedGates<E, Scalar>& w, const Scalar* bias_apart,
+                  Index steps, RowScan<Scalar> at, bool record) {
+  constexpr Index width = native_width<Scalar>;
+  constexpr int registers =
+      static_cast<int>(PackedGates<E, Scalar>::units_per_block / width);  // of a gate, at most
+  const Index hidden = w.hidden();
+  if (hidden % width == 0 && 0 < hidden && hidden <= registers * width) {
+    detail::with_constant<registers>(hidden / width, [&](auto count) {
+      for (Index k = 0; k < steps; ++k) {
+        if (k > 0) {
+          at.move();
+        }
+
+        detail::forward_step_of_block<count.value>(equations, w, bias_apart, at, record);
+      }
+    });
+    return;
+  }
+  for (Index k = 0; k < steps; ++k) {
+    if (k > 0) {
+      at.move();
+    }
+
+    forward_step<E, Scalar>(equations, 1, w, bias_apart, 0, hidden, {at.prev.h, 0, 1},
+                            {at.slots, 0}, record, at.prev, at.next, k % 2 == 1);
+  }
+}
+
+}  // namespace recur::inline RECUR_ABI::kernels
