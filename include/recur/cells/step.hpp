@@ -79,16 +79,16 @@ void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Sca
   }
 }
 
-/// Whether scan_forward and scan_backward do the steps of one sequence.
+/// Whether there are scan_forward and scan_backward for the cell.
 template <class E, class Scalar>
-bool scans_rows(const Weights<E, Scalar>& w) {
+bool can_scan(const Weights<E, Scalar>& w) {
   return !math::TwoProducts<E> && !w.sizes().projected();
 }
 
-/// `steps` steps of one sequence: forward_step again and again, with less around it.
+/// `steps` steps: forward_step again and again, with less around it.
 template <math::Equations E, class Scalar>
 void scan_forward(const Weights<E, Scalar>& w, Index steps, bool record,
-                  const kernels::RowScan<Scalar>& at) {
+                  const kernels::ForwardScan<Scalar>& at) {
   if constexpr (!math::TwoProducts<E>) {
     kernels::forward_scan<E, Scalar>(
         w.equations, w.packed.hh, w.packed.bias.data() + w.shared() + w.apart(), steps, at, record);
@@ -144,11 +144,10 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
   }
 }
 
-/// `steps` steps of one sequence: backward_step again and again, with less around it.
+/// `steps` steps: backward_step again and again, with less around it.
 template <math::Equations E, class Scalar>
 void scan_backward(const Weights<E, Scalar>& w, Index steps,
-                   const kernels::BackwardRowScan<Scalar>& at,
-                   const kernels::StateRows<Scalar>& d) {
+                   const kernels::BackwardScan<Scalar>& at, const kernels::StateRows<Scalar>& d) {
   if constexpr (!math::TwoProducts<E>) {
     kernels::backward_scan<E, Scalar>(w.equations, w.sizes().hidden, w.packed.hh_back.operand(),
                                       w.packed.hh_apart_back.operand(), steps, at, d);

@@ -10,19 +10,20 @@
 
 namespace recur::inline RECUR_ABI::kernels {
 
-/// One sequence's rows: of the first step, and by how much they move from step to step, which is
-/// negative where time runs backwards. See forward_step.
+/// The rows of the first step, and by how much they move from step to step, which is negative where
+/// time runs backwards. See forward_step.
 template <class Scalar>
-struct RowScan {
-  Scalar* slots = nullptr;
-  Index slots_step = 0;
+struct ForwardScan {
+  Index rows = 0;
+  SlotRows<Scalar> slots;
   StateRows<const Scalar> prev;
   StateRows<Scalar> next;
+  Index slots_step = 0;
   Index h_step = 0;
   Index c_step = 0;
 
   void move() {
-    slots += slots_step;
+    slots.data += slots_step;
     prev.h += h_step;
     prev.c += c_step;
     next.h += h_step;
@@ -36,8 +37,8 @@ namespace detail {
 // in registers.
 template <int Registers, class E, class Scalar>
 RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedGates<E, Scalar>& w,
-                                               const Scalar* bias_apart, const RowScan<Scalar>& at,
-                                               bool record) {
+                                               const Scalar* bias_apart,
+                                               const ForwardScan<Scalar>& at, bool record) {
   using V = Vec<Scalar>;
   constexpr Index hidden = Registers * V::width;
   constexpr int vectors = static_cast<int>(E::gates) * Registers;
@@ -60,7 +61,7 @@ RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedG
     RECUR_UNROLL
     for (std::size_t k = 0; k < slots.size(); ++k) {
       const Index slot = static_cast<Index>(k);
-      const Scalar* place = at.slots + slot * hidden + unit;
+      const Scalar* place = at.slots.data + slot * hidden + unit;
       if (math::stands_apart<E>(slot)) {
         slots[k] = V::load(place);
       } else if (slot < E::gates) {
@@ -74,7 +75,7 @@ RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedG
     math::UnitState<V> after;
     equations.forward(slots, before, after);
     if (record) {
-      store_slots(slots, at.slots + unit, hidden, WholeRegister());
+      store_slots(slots, at.slots.data + unit, hidden, WholeRegister());
     }
     store_state<E>(after, at.next, unit, WholeRegister());
   }
@@ -82,15 +83,15 @@ RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedG
 
 }  // namespace detail
 
-/// `steps` steps of one sequence, for cells of one product and without projection.
+/// `steps` steps, for cells of one product and without projection.
 template <math::Equations E, class Scalar>
 void forward_scan(const E& equations, const PackedGates<E, Scalar>& w, const Scalar* bias_apart,
-                  Index steps, RowScan<Scalar> at, bool record) {
+                  Index steps, ForwardScan<Scalar> at, bool record) {
   constexpr Index width = native_width<Scalar>;
   constexpr int registers =
       static_cast<int>(PackedGates<E, Scalar>::units_per_block / width);  // of a gate, at most
   const Index hidden = w.hidden();
-  if (hidden % width == 0 && 0 < hidden && hidden <= registers * width) {
+  if (at.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= registers * width) {
     detail::with_constant<registers>(hidden / width, [&](auto count) {
       for (Index k = 0; k < steps; ++k) {
         if (k > 0) {
@@ -107,8 +108,9 @@ void forward_scan(const E& equations, const PackedGates<E, Scalar>& w, const Sca
       at.move();
     }
 
-    forward_step<E, Scalar>(equations, 1, w, bias_apart, 0, hidden, {at.prev.h, 0, 1},
-                            {at.slots, 0}, record, at.prev, at.next, k % 2 == 1);
+    forward_step<E, Scalar>(equations, at.rows, w, bias_apart, 0, hidden,
+                            {at.prev.h, at.prev.h_stride, 1}, at.slots, record, at.prev, at.next,
+                            k % 2 == 1);
   }
 }
 

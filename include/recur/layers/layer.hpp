@@ -119,15 +119,16 @@ class Layer {
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
       const Index hidden = w.sizes().hidden;
       const bool keep = record && math::backward_reads_slots<E>;
-      if (to - from == 1 && schedule_.full() && step_threads_ == 1 && cells::scans_rows(w)) {
+      if (schedule_.full() && step_threads_ == 1 && cells::can_scan(w)) {
         const Index t = d == 0 ? first : schedule_.steps - 1 - first;
         const Index sign = d == 0 ? 1 : -1;
         const Index row = (t - buffer.slots_first) * schedule_.batch + from;
         cells::scan_forward<E, Scalar>(w, count, keep,
-                                       {.slots = buffer.slots + row * w.slots(),
-                                        .slots_step = sign * schedule_.batch * w.slots(),
+                                       {.rows = to - from,
+                                        .slots = {buffer.slots + row * w.slots(), w.slots()},
                                         .prev = buffer.state(previous_slot(d, t), from),
                                         .next = buffer.state(t + 1, from),
+                                        .slots_step = sign * schedule_.batch * w.slots(),
                                         .h_step = sign * buffer.h_slot,
                                         .c_step = sign * buffer.c_slot});
         return;
@@ -257,23 +258,28 @@ class Layer {
                                                E::has_c ? work.d_c.view().row(d, from) : nullptr,
                                                E::has_c ? work.d_c.size(2) : 0};
       Scalar* d_slots = work.slots[static_cast<std::size_t>(d)].data();
-      if (to - from == 1 && schedule_.full() && step_threads_ == 1 && cells::scans_rows(w)) {
+      if (schedule_.full() && step_threads_ == 1 && cells::can_scan(w)) {
         const Index t = d == 0 ? end - 1 : begin;
         const Index sign = d == 0 ? -1 : 1;
         const Index row = t * schedule_.batch + from;
-        kernels::BackwardRowScan<Scalar> at{
+        const Index step = sign * schedule_.batch * w.slots();
+        kernels::BackwardScan<Scalar> at{
+            .rows = to - from,
+            .slots = {},
             .prev = record.state(previous_slot(d, t), from),
             .next = record.state(t + 1, from),
-            .d_slots = d_slots + ((t - begin) * schedule_.batch + from) * w.slots(),
+            .d_slots = {d_slots + ((t - begin) * schedule_.batch + from) * w.slots(), w.slots()},
             .d_output = {},
-            .slots_step = sign * schedule_.batch * w.slots(),
+            .d_slots_step = step,
             .h_step = sign * record.h_slot,
             .c_step = sign * record.c_slot};
         if constexpr (math::backward_reads_slots<E>) {
-          at.slots = record.slots + row * w.slots();
+          at.slots = {record.slots + row * w.slots(), w.slots()};
+          at.slots_step = step;
         }
         if (!d_output.absent()) {
           at.d_output.h = d_output.row(t, from) + d * n.output;
+          at.d_output.h_stride = d_output.stride(1);
           at.d_output_step = sign * d_output.stride(0);
         }
         cells::scan_backward<E, Scalar>(w, end - begin, at, d_state);
