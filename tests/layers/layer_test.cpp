@@ -77,18 +77,6 @@ TEST(Layer, EqualsReferenceOverSeveralChunks) {
   expect_equals_reference(math::GRU(), gru, steps, batch, 1e-11);
 }
 
-TEST(Layer, ChunksHoldAtLeastOneStep) {
-  recur::Schedule huge;
-  huge.assign(10, 100000);
-  EXPECT_EQ(recur::layers::chunk_steps<double>(huge, 4096), 1);
-  recur::Schedule tiny;
-  tiny.assign(10, 1);
-  EXPECT_EQ(recur::layers::chunk_steps<double>(tiny, 4), 10);
-  recur::Schedule empty;
-  empty.assign(10, 0);
-  EXPECT_EQ(recur::layers::chunk_steps<double>(empty, 4), 10);
-}
-
 // One layer's outputs and gradients with a number of threads.
 template <class Layer>
 auto pass_with_threads(const Layer& layer, const recur::Tensor3<float>& x, int threads) {

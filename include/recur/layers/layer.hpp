@@ -9,9 +9,10 @@
 //   backward, for each chunk:           for t, backwards: equations → d_slots; dh = d_slots W_hh
 //                                       dx = d_slots W_ih; dW += d_slotsᵀ x, … one product each
 //
-// A chunk is a number of steps whose slots stay in the second-level cache. The threads share the
-// rows of the products, and the sequences of the batch (and directions) in the scan, which needs no
-// barrier; of a few sequences and many units, they share the units, and meet at every step.
+// A chunk (chunks.hpp) is a number of steps whose slots stay in the second-level cache. The threads
+// share the rows of the products, and the sequences of the batch (and directions) in the scan,
+// which needs no barrier; of a few sequences and many units, they share the units, and meet at
+// every step.
 #pragma once
 
 #include <algorithm>  // std::clamp, std::min, std::max
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "recur/cells/step.hpp"
+#include "recur/layers/chunks.hpp"
 #include "recur/layers/tape.hpp"
 
 namespace recur::inline RECUR_ABI::layers {
@@ -41,23 +43,6 @@ struct DirectionBuffers {
     return {h + slot * h_slot + row * h_row, h_row, c + slot * c_slot + row * c_row, c_row};
   }
 };
-
-/// Rows of `width` scalars that fit into about half a second-level cache, or so many as a product
-/// needs to be efficient.
-template <class Scalar>
-Index chunk_rows(Index width) {
-  constexpr Index target_bytes = 512 * 1024;
-  constexpr Index enough_rows = 256;
-  const Index row_bytes = std::max<Index>(1, width * static_cast<Index>(sizeof(Scalar)));
-  return std::max(target_bytes / row_bytes, enough_rows);
-}
-
-/// Steps of B rows each that make a chunk; at least one.
-template <class Scalar>
-Index chunk_steps(const Schedule& schedule, Index slots_width) {
-  return std::clamp<Index>(chunk_rows<Scalar>(slots_width) / std::max<Index>(1, schedule.batch), 1,
-                           std::max<Index>(1, schedule.steps));
-}
 
 template <math::Equations E, class Scalar>
 class Layer {
