@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Many steps forward of one sequence: what a stream of single samples, or a batch of one, spends
-// its time in. With few units a step takes less time than everything around it would.
+// Many steps forward. With few units and sequences a step takes less time than everything around it
+// would, step by step; of a single sequence, the sums of a block need not leave the registers.
 #pragma once
 
 #include <cstddef>
@@ -33,8 +33,8 @@ struct ForwardScan {
 
 namespace detail {
 
-// One step of a layer that is a single block, each gate in so many whole registers: the sums stay
-// in registers.
+// One step of one sequence, of a layer that is a single block, each gate in so many whole
+// registers: the sums stay in registers.
 template <int Registers, class E, class Scalar>
 RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedGates<E, Scalar>& w,
                                                const Scalar* bias_apart,
@@ -97,7 +97,6 @@ void forward_scan(const E& equations, const PackedGates<E, Scalar>& w, const Sca
         if (k > 0) {
           at.move();
         }
-
         detail::forward_step_of_block<count.value>(equations, w, bias_apart, at, record);
       }
     });
@@ -107,7 +106,6 @@ void forward_scan(const E& equations, const PackedGates<E, Scalar>& w, const Sca
     if (k > 0) {
       at.move();
     }
-
     forward_step<E, Scalar>(equations, at.rows, w, bias_apart, 0, hidden,
                             {at.prev.h, at.prev.h_stride, 1}, at.slots, record, at.prev, at.next,
                             k % 2 == 1);
