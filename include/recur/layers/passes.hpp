@@ -61,7 +61,7 @@ class Passes {
     const Index slots_width = math::slot_count<E> * hidden_;
     const bool keep_slots = tape != nullptr && math::backward_reads_slots<E>;
     const bool all_steps = keep_slots || (tape != nullptr && projected());
-    const Index chunk = all_steps ? T : chunk_steps<Scalar>(schedule_, slots_width);
+    const Index chunk = chunk_steps<Scalar>(schedule_, slots_width);
     if (tape != nullptr) {
       tape->layers.resize(static_cast<std::size_t>(network_.layers));
     }
@@ -114,11 +114,11 @@ class Passes {
       PerDirection<DirectionBuffers<Scalar>> buffers;
       for (Index d = 0; d < D; ++d) {
         const auto at = static_cast<std::size_t>(d);
-        slots[at].resize(chunk, B, slots_width);
+        slots[at].resize(all_steps ? T : chunk, B, slots_width);
         if (record != nullptr && !keep_slots) {
           record->slots[at].resize(0, B, slots_width);
         }
-        unprojected[at].resize(projected() ? chunk : 0, B, hidden_);
+        unprojected[at].resize(!projected() ? 0 : all_steps ? T : chunk, B, hidden_);
         buffers[at] = direction_buffers<Scalar>(d, h, c, slots[at], unprojected[at]);
         set_initial_state(buffers[at], k, d, initial);
       }
