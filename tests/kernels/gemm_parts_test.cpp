@@ -22,6 +22,7 @@ using recur::kernels::native_width;
 using recur::kernels::PackedMatrix;
 using recur::kernels::parts_from;
 using recur::kernels::parts_of_sum;
+using recur::kernels::RowsB;
 using recur::kernels::Start;
 using recur::kernels::tile_columns;
 using recur::test::random_matrix;
@@ -46,7 +47,7 @@ struct Product {
   void add(Index n, Index k, Index count, RowMatrix<Scalar>& to) const {
     PackedMatrix<Scalar> panels;
     const RowMatrix<Scalar> rows = b.block(k, n, count, b.cols() - n);
-    panels.assign(rows, 0, count);
+    panels.assign(count, rows.cols(), RowsB<Scalar>{rows.data(), rows.cols()});
     gemm<Scalar>(a.rows(), rows.cols(), count, {a.data() + k, a.cols(), 1}, panels.operand(),
                  {to.data() + n, to.cols()}, Start::accumulate);
   }
@@ -56,7 +57,7 @@ struct Product {
     const Index K = a.cols();
     const Index N = b.cols();
     PackedMatrix<Scalar> panels;
-    panels.assign(b, 0, K);
+    panels.assign(K, N, RowsB<Scalar>{b.data(), N});
     gemm<Scalar>(last - first, N, K, {a.data() + first * K, K, 1}, panels.operand(),
                  {to.data() + first * N, N}, Start::bias, bias.data(), back, parts_from<Scalar>(N));
   }
@@ -121,7 +122,7 @@ void check_shared_columns() {
       for (const Index M : {1, 5, 6, 20}) {
         const Product<Scalar> p(M, N, K);
         PackedMatrix<Scalar> panels;
-        panels.assign(p.b, 0, K);
+        panels.assign(K, N, RowsB<Scalar>{p.b.data(), N});
         const auto multiply = [&](int threads, bool back) {
           RowMatrix<Scalar> sums = p.c;
           recur::kernels::gemm_by_columns<Scalar>({threads, back}, M, N, K, {p.a.data(), K, 1},

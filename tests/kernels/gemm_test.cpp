@@ -55,7 +55,7 @@ struct Product {
     const Scalar* from = start == Start::bias ? bias.data() : nullptr;
     if (packed) {
       PackedMatrix<Scalar> panels;
-      panels.assign(b, 0, K);
+      panels.assign(K, N, RowsB<Scalar>{b.data(), N});
       gemm<Scalar>(last - first, N, K, rows, panels.operand(), sums, start, from, back);
     } else {
       gemm<Scalar>(last - first, N, K, rows, RowsB<Scalar>{b.data(), N}, sums, start, from);

@@ -24,11 +24,15 @@ using recur::kernels::tile_columns;
 using recur::test::random_matrix;
 namespace math = recur::math;
 
-// Element (k, n) of B (K × N) where gemm looks for it.
+// Element (k, n) of B (K × N) where gemm looks for it: in a panel, or in a column behind them.
 template <class Scalar>
 Scalar element(const PackedB<Scalar>& b, Index K, Index N, Index k, Index n) {
+  const Index in_panels = N - b.dots;
+  if (b.dots > 0 && n >= in_panels) {
+    return n < N ? b.data[n * K + k] : Scalar(0);
+  }
   const Index first = n / tile_columns<Scalar> * tile_columns<Scalar>;
-  return b.data[first * K + k * recur::kernels::panel_width<Scalar>(N, first) + n - first];
+  return b.data[first * K + k * recur::kernels::panel_width<Scalar>(in_panels, first) + n - first];
 }
 
 // The transposed rows [first, first + count) of w, the padding zero.
@@ -68,6 +72,13 @@ TEST(PackedMatrix, HoldsRowsPlainAndTransposed) {
     const auto wide = random_matrix<float>(generator, 4, count);
     back.assign(wide, 1, 2);
     expect_rows(back.operand(), wide, 1, 2);
+    // So many terms that the last columns may stand apart.
+    const auto deep = random_matrix<float>(generator, count + 5, 120);
+    packed.assign_transposed(deep, 2, count);
+    expect_transposed(packed.operand(), deep, 2, count);
+    const auto high = random_matrix<float>(generator, 122, count);
+    back.assign(high, 1, 120);
+    expect_rows(back.operand(), high, 1, 120);
   }
   const auto w = random_matrix<float>(generator, 4, 7);
   packed.assign_transposed(w, 1, 2);

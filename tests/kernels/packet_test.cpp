@@ -146,6 +146,16 @@ void check_unaligned() {
   }
 }
 
+// Powers of two, whose sum misses none and takes none twice.
+template <class Scalar, int Width>
+void check_sum() {
+  std::array<Scalar, Width> lanes{};
+  for (std::size_t k = 0; k < lanes.size(); ++k) {
+    lanes[k] = static_cast<Scalar>(1 << k);
+  }
+  EXPECT_EQ(sum(Vec<Scalar, Width>::load(lanes.data())), static_cast<Scalar>((1 << Width) - 1));
+}
+
 // a · b + c in one rounding at every width, or in two at every width.
 template <class Scalar, int Width>
 Scalar one_rounding_shows() {
@@ -166,6 +176,7 @@ void check_width() {
   check_nan<Scalar, Width>();
   check_parts<Scalar, Width>();
   check_unaligned<Scalar, Width>();
+  check_sum<Scalar, Width>();
   EXPECT_EQ((one_rounding_shows<Scalar, Width>()),
             (one_rounding_shows<Scalar, native_width<Scalar>>()));
   if constexpr (Width > smallest_width<Scalar>) {

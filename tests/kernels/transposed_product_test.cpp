@@ -30,7 +30,7 @@ void check_transposed(Index M, Index N, Index K) {
   const auto b = random_matrix<Scalar>(generator, K, N);
   const auto before = random_matrix<Scalar>(generator, M, N + gap);
   PackedMatrix<Scalar> packed;
-  packed.assign(b, 0, K);
+  packed.assign(K, b.cols(), recur::kernels::RowsB<Scalar>{b.data(), b.cols()});
   RowMatrix<Scalar> c = before;
   recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
                                              {c.data(), N + gap}, Start::accumulate);

@@ -42,7 +42,7 @@ namespace detail {
 template <class Scalar>
 RECUR_ALWAYS_INLINE void add_product(Index M, Index N, Index K, const GemmA<Scalar>& a,
                                      PackedB<Scalar> b, const GemmC<Scalar>& c, bool back) {
-  if (N <= tile_columns<Scalar>) {
+  if (N <= tile_columns<Scalar> && b.dots == 0) {
     const Index width = whole_registers<Scalar>(N);
     const Index parts = parts_of_sum(K, width / native_width<Scalar>);
     if (parts > 1 && gemm_panel_in_parts<Scalar>(parts, M, N, K, a, b.data, width, c,
@@ -50,7 +50,7 @@ RECUR_ALWAYS_INLINE void add_product(Index M, Index N, Index K, const GemmA<Scal
       return;
     }
   }
-  gemm<Scalar>(M, N, K, a, b, c, Start::accumulate, nullptr, back, parts_from<Scalar>(N));
+  gemm<Scalar>(M, N, K, a, b, c, Start::accumulate, nullptr, back, parts_from<Scalar>(N - b.dots));
 }
 
 }  // namespace detail

@@ -17,6 +17,7 @@
 #include <limits>
 #include <type_traits>  // std::integral_constant
 
+#include "recur/kernels/gemm_dots.hpp"
 #include "recur/kernels/gemm_parts.hpp"
 #include "recur/kernels/gemm_tile.hpp"
 #include "recur/kernels/threads.hpp"
@@ -97,6 +98,8 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
   const auto bias_from = [&](Start from, Index n) {
     return from == Start::bias ? bias + n : nullptr;
   };
+  const Index dots = b.dots;
+  N -= dots;
   // Of one row, several whole panels at once: see gemm_row.
   const Index group =
       M == 1 && parts_from > 0 ? panel * detail::panels_at_once<tile_vectors>(N / panel) : panel;
@@ -145,11 +148,16 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
         } while (k < K);
       }
     }
+    if (dots > 0) {
+      detail::gemm_dots<Scalar>(rows, dots, K, {a.data + m * a.row_stride, a.row_stride, 1},
+                                b.data + N * K, {c.data + m * c.row_stride + N, c.row_stride},
+                                start, bias_from(start, N));
+    }
   }
 }
 
-/// Where a product of the scan begins to be multiplied in parts: not at a whole panel that has
-/// another one beside it.
+/// Where a product of the scan begins to be multiplied in parts, of N columns in panels: not at a
+/// whole panel that has another one beside it.
 template <class Scalar>
 constexpr Index parts_from(Index N) {
   constexpr Index panel = tile_columns<Scalar>;
@@ -158,7 +166,7 @@ constexpr Index parts_from(Index N) {
 
 namespace detail {
 
-// Columns [first, last) of a product, all of one panel.
+// Columns [first, last) of a product, all of one panel; N: those in panels.
 template <class Scalar>
 void gemm_part_of_panel(Index first, Index last, Index M, Index N, Index K, const GemmA<Scalar>& a,
                         PackedB<Scalar> b, const GemmC<Scalar>& c, Start start) {
@@ -185,20 +193,26 @@ void gemm_by_columns(Walk walk, Index M, Index N, Index K, GemmA<Scalar> a, Pack
                      GemmC<Scalar> c, Start start) {
   constexpr Index panel = tile_columns<Scalar>;
   const Index grain = M < tile_rows || K == 0 ? panel : native_width<Scalar>;
-  parallel_ranges(walk.threads, N, grain, [&](Index first, Index last) {
+  const Index in_panels = N - b.dots;
+  parallel_ranges(walk.threads, N, grain, [&](Index first, Index behind) {
+    const Index last = std::min(behind, in_panels);
     // The panels that are whole here, or end the product.
     const Index whole = (first + panel - 1) / panel * panel;
-    const Index end = last == N ? N : last / panel * panel;
+    const Index end = last == in_panels ? in_panels : last / panel * panel;
     if (first < std::min(whole, last)) {
-      detail::gemm_part_of_panel(first, std::min(whole, last), M, N, K, a, b, c, start);
+      detail::gemm_part_of_panel(first, std::min(whole, last), M, in_panels, K, a, b, c, start);
     }
     if (whole < end) {
       gemm<Scalar>(M, end - whole, K, a, PackedB<Scalar>{b.data + whole * K},
                    {c.data + whole, c.row_stride}, start, nullptr, walk.back,
-                   parts_from<Scalar>(N) - whole);
+                   parts_from<Scalar>(in_panels) - whole);
     }
     if (std::max(whole, end) < last) {
-      detail::gemm_part_of_panel(std::max(whole, end), last, M, N, K, a, b, c, start);
+      detail::gemm_part_of_panel(std::max(whole, end), last, M, in_panels, K, a, b, c, start);
+    }
+    if (in_panels < behind) {
+      detail::gemm_dots<Scalar>(M, b.dots, K, a, b.data + in_panels * K,
+                                {c.data + in_panels, c.row_stride}, start, nullptr);
     }
   });
 }

@@ -27,10 +27,13 @@ struct GemmA {
   Index column_stride;
 };
 
-/// B (K × N) in panels: see panel_width. Panel p begins at data + p * tile_columns * K.
+/// B (K × N) in panels: see panel_width. Panel p begins at data + p * tile_columns * K. The last
+/// `dots` columns (gemm_dots.hpp) stand behind the panels, which end in whole registers then:
+/// column n at data + n * K. A's columns must stand side by side for them.
 template <class Scalar>
 struct PackedB {
   const Scalar* data;
+  Index dots = 0;
 };
 
 /// B (K × N) as it stands: element (k, n) at data[k * row_stride + n].

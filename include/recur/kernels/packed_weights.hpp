@@ -4,7 +4,7 @@
 // change: each in the order in which a product walks through it, as one stream (gemm.hpp).
 #pragma once
 
-#include <algorithm>  // std::fill, std::max, std::min
+#include <algorithm>  // std::copy, std::fill, std::max, std::min
 #include <vector>
 
 #include "recur/core/cell_parameters.hpp"
@@ -13,20 +13,27 @@
 
 namespace recur::inline RECUR_ABI::kernels {
 
-/// A matrix B (K × N) in panels.
+/// A matrix B (K × N) in panels, and columns behind them: see PackedB.
 template <class Scalar>
 class PackedMatrix {
  public:
   /// B = rows [first, first + count) of w.
   void assign(const RowMatrix<Scalar>& w, Index first, Index count) {
-    assign(count, w.cols(), {w.data() + first * w.cols(), w.cols()});
+    const RowsB<Scalar> b{w.data() + first * w.cols(), w.cols()};
+    assign(count, w.cols(), b, dot_columns<Scalar>(w.cols(), count));
+    for (Index n = w.cols() - dots_; n < w.cols(); ++n) {
+      for (Index k = 0; k < count; ++k) {
+        data_[static_cast<std::size_t>(n * count + k)] = b.row(k)[n];
+      }
+    }
   }
 
-  /// B (K × N) as it stands elsewhere: RowsB or ScatteredRowsB.
+  /// B (K × N) as it stands elsewhere, RowsB or ScatteredRowsB; all columns in panels, or but for
+  /// the last ones, which are left alone.
   template <class Rows = RowsB<Scalar>>
-  void assign(Index K, Index N, const Rows& b) {
-    resize(K, N);
-    for_each_panel(N, K, [&](Index n, Index columns, Index width, Scalar* to) {
+  void assign(Index K, Index N, const Rows& b, Index dots = 0) {
+    resize(K, N, dots);
+    for_each_panel(N - dots, K, [&](Index n, Index columns, Index width, Scalar* to) {
       for (Index k = 0; k < K; ++k, to += width) {
         copy_row(b.row(k) + n, columns, to);
       }
@@ -35,8 +42,10 @@ class PackedMatrix {
 
   /// B = the transposed rows [first, first + count) of w.
   void assign_transposed(const RowMatrix<Scalar>& w, Index first, Index count) {
-    resize(w.cols(), count);
-    for_each_panel(count, w.cols(), [&](Index n, Index columns, Index width, Scalar* to) {
+    resize(w.cols(), count, dot_columns<Scalar>(count, w.cols()));
+    std::copy(w.data() + (first + count - dots_) * w.cols(), w.data() + (first + count) * w.cols(),
+              data_.data() + (count - dots_) * w.cols());
+    for_each_panel(count - dots_, w.cols(), [&](Index n, Index columns, Index width, Scalar* to) {
       for (Index k = 0; k < w.cols(); ++k, to += width) {
         const Scalar* from = w.data() + (first + n) * w.cols() + k;
         for (Index j = 0; j < columns; ++j) {
@@ -47,13 +56,12 @@ class PackedMatrix {
     });
   }
 
-  PackedB<Scalar> operand() const { return {data_.data()}; }
+  PackedB<Scalar> operand() const { return {data_.data(), dots_}; }
 
  private:
-  void resize(Index K, Index N) {
-    constexpr Index panel = tile_columns<Scalar>;
-    data_.resize(
-        static_cast<std::size_t>(K * (N / panel * panel + whole_registers<Scalar>(N % panel))));
+  void resize(Index K, Index N, Index dots) {
+    dots_ = dots;
+    data_.resize(static_cast<std::size_t>(K * (whole_registers<Scalar>(N - dots) + dots)));
   }
 
   // f(first column, columns, width, place of the panel)
@@ -66,6 +74,7 @@ class PackedMatrix {
   }
 
   std::vector<Scalar, Eigen::aligned_allocator<Scalar>> data_;
+  Index dots_ = 0;
 };
 
 /// W_hhᵀ in blocks of units with all their gates, so that the sums of a unit are complete when its

@@ -281,6 +281,9 @@ struct Vec {
 
   friend RECUR_ALWAYS_INLINE Vec abs(const Vec& x) { return make(detail::packet_abs(x.p)); }
 
+  /// The sum of all lanes.
+  friend RECUR_ALWAYS_INLINE Scalar sum(const Vec& x) { return Eigen::internal::predux(x.p); }
+
   /// a ≥ 0 with the sign of x, be it zero or NaN.
   friend RECUR_ALWAYS_INLINE Vec with_sign_of(const Vec& a, const Vec& x) {
     return make(detail::packet_with_sign_of(a.p, x.p));
