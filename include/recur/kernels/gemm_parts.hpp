@@ -84,15 +84,14 @@ RECUR_ALWAYS_INLINE void sum_side_by_side(Index length, Index rest, const GemmA<
   }
 }
 
-// One tile of C whose sums are computed in several parts: two side by side, or of few registers all
-// of them, as additions wait for each other. back: the last parts first.
+// One tile of C whose sums are computed in several parts: two side by side, or of a single sum all
+// of them, as additions wait for each other. Of `length` terms each, and the last of `rest` more.
+// back: the last parts first.
 template <class V, int Rows, int Vectors, int Parts, class Scalar>
-RECUR_ALWAYS_INLINE void gemm_tile_in_parts(Index K, const GemmA<Scalar>& a, const Scalar* b,
-                                            const GemmC<Scalar>& c, Index last, Start start,
-                                            const Scalar* bias, bool back) {
+RECUR_ALWAYS_INLINE void gemm_tile_in_parts(Index length, Index rest, const GemmA<Scalar>& a,
+                                            const Scalar* b, const GemmC<Scalar>& c, Index last,
+                                            Start start, const Scalar* bias, bool back) {
   constexpr int together = Vectors == 1 ? Parts : 2;
-  const Index length = K / Parts;
-  const Index rest = K - Parts * length;
   V front[together][Rows][Vectors];
   V behind[together][Rows][Vectors];
   if constexpr (together == Parts) {
@@ -142,16 +141,17 @@ RECUR_ALWAYS_INLINE void gemm_tile_in_parts(Index K, const GemmA<Scalar>& a, con
   }
 }
 
-// Several rows, in tiles whose heights differ by at most one.
-template <class V, int Vectors, int Parts, int Most, class Scalar>
-void gemm_columns_in_parts(Index M, Index K, const GemmA<Scalar>& a, const Scalar* b,
-                           const GemmC<Scalar>& c, Index last, Start start, const Scalar* bias) {
+// Several rows, two parts of `length` terms; in tiles whose heights differ by at most one.
+template <class V, int Vectors, int Most, class Scalar>
+void gemm_columns_in_parts(Index M, Index length, Index rest, const GemmA<Scalar>& a,
+                           const Scalar* b, const GemmC<Scalar>& c, Index last, Start start,
+                           const Scalar* bias) {
   Index m = 0;
   for (Index tiles = (M + Most - 1) / Most; tiles > 0; --tiles) {
     const Index height = (M - m) / tiles;
     with_constant<Most>(height, [&](auto rows) {
-      gemm_tile_in_parts<V, rows.value, Vectors, Parts>(
-          K, {a.data + m * a.row_stride, a.row_stride, a.column_stride}, b,
+      gemm_tile_in_parts<V, rows.value, Vectors, 2>(
+          length, rest, {a.data + m * a.row_stride, a.row_stride, a.column_stride}, b,
           {c.data + m * c.row_stride, c.row_stride}, last, start, bias, false);
     });
     m += height;
@@ -166,27 +166,31 @@ bool gemm_panel_in_parts(Index parts, Index M, Index columns, Index K, const Gem
                          const Scalar* bias, bool back) {
   using V = Vec<Scalar>;
   const Index last = columns - width + V::width;
-  bool done = false;
+  const Index length = K / parts;
+  const Index rest = K - parts * length;
   if (M == 1) {
     with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
       if (parts == 2) {
-        gemm_tile_in_parts<V, 1, vectors.value, 2>(K, a, b, c, last, start, bias, back);
+        gemm_tile_in_parts<V, 1, vectors.value, 2>(length, rest, a, b, c, last, start, bias, back);
       } else if constexpr (vectors.value != 2) {
-        gemm_tile_in_parts<V, 1, vectors.value, 4>(K, a, b, c, last, start, bias, back);
+        gemm_tile_in_parts<V, 1, vectors.value, 4>(length, rest, a, b, c, last, start, bias, back);
       }
     });
     return true;
   }
+  bool done = false;
   with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
     constexpr int Vectors = vectors.value;
-    constexpr int rows_of_two = tile_rows * tile_vectors / Vectors / 2;  // in two parts
-    if (parts == 2 && (Vectors <= 2 || M <= 2 * rows_of_two || K < 64)) {
-      gemm_columns_in_parts<V, Vectors, 2, std::min(rows_of_two, tile_rows)>(M, K, a, b, c, last,
-                                                                             start, bias);
+    constexpr int most = std::min(tile_rows, tile_rows * tile_vectors / Vectors / 2);
+    if (parts == 2 && (Vectors <= 2 || M <= 2 * most || K < 64)) {
+      gemm_columns_in_parts<V, Vectors, most>(M, length, rest, a, b, c, last, start, bias);
       done = true;
-    } else if constexpr (Vectors == 1) {
-      gemm_columns_in_parts<V, Vectors, 4, std::max(1, rows_of_two / 2)>(M, K, a, b, c, last, start,
-                                                                         bias);
+    } else if constexpr (Vectors == 1) {  // two parts, and two more
+      const Index half = 2 * length;
+      gemm_columns_in_parts<V, 1, tile_rows>(M, length, 0, a, b, c, last, start, bias);
+      const GemmA<Scalar> behind{a.data + half * a.column_stride, a.row_stride, a.column_stride};
+      gemm_columns_in_parts<V, 1, tile_rows>(M, length, rest, behind, b + half * width, c, last,
+                                             Start::accumulate, bias);
       done = true;
     }
   });
