@@ -95,6 +95,21 @@ TEST(Schedule, PartsOfEqualWork) {
   EXPECT_EQ(full.part_begin(0, 3, 3, 3), 10);
 }
 
+// Runs of steps that a scan takes at once, in both directions.
+TEST(Schedule, StepsOfEqualRows) {
+  const Schedule schedule = schedule_of(6, {6, 4, 4, 1});  // running: 4, 3, 3, 3, 1, 1
+  EXPECT_EQ(schedule.equal_steps(0, 1, 6), 1);
+  EXPECT_EQ(schedule.equal_steps(1, 1, 5), 3);
+  EXPECT_EQ(schedule.equal_steps(1, 1, 2), 2);
+  EXPECT_EQ(schedule.equal_steps(4, 1, 2), 2);
+  EXPECT_EQ(schedule.equal_steps(5, -1, 6), 2);
+  EXPECT_EQ(schedule.equal_steps(3, -1, 4), 3);
+  EXPECT_EQ(schedule.equal_steps(0, -1, 1), 1);
+  Schedule full;
+  full.assign(6, 4);
+  EXPECT_EQ(full.equal_steps(2, 1, 4), 4);
+}
+
 TEST(Schedule, NothingToDo) {
   EXPECT_EQ(blocks_of(schedule_of(3, {0, 0}), 0, 3), Blocks{});
   EXPECT_EQ(blocks_of(schedule_of(3, {}), 0, 3), Blocks{});

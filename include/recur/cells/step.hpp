@@ -79,22 +79,6 @@ void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Sca
   }
 }
 
-/// Whether there are scan_forward and scan_backward for the cell.
-template <class E, class Scalar>
-bool can_scan(const Weights<E, Scalar>& w) {
-  return !math::TwoProducts<E> && !w.sizes().projected();
-}
-
-/// `steps` steps: forward_step again and again, with less around it.
-template <math::Equations E, class Scalar>
-void scan_forward(const Weights<E, Scalar>& w, Index steps, bool record,
-                  const kernels::ForwardScan<Scalar>& at) {
-  if constexpr (!math::TwoProducts<E>) {
-    kernels::forward_scan<E, Scalar>(
-        w.equations, w.packed.hh, w.packed.bias.data() + w.shared() + w.apart(), steps, at, record);
-  }
-}
-
 /// The same for cells of two products, which have no projection.
 template <math::TwoProducts E, class Scalar>
 void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Scalar> slots,
@@ -144,14 +128,106 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
   }
 }
 
-/// `steps` steps: backward_step again and again, with less around it.
-template <math::Equations E, class Scalar>
-void scan_backward(const Weights<E, Scalar>& w, Index steps,
-                   const kernels::BackwardScan<Scalar>& at, const kernels::StateRows<Scalar>& d) {
-  if constexpr (!math::TwoProducts<E>) {
-    kernels::backward_scan<E, Scalar>(w.equations, w.sizes().hidden, w.packed.hh_back.operand(),
-                                      w.packed.hh_apart_back.operand(), steps, at, d);
+/// What a scan reads and writes of its first step, and by how much it moves from step to step; of
+/// cells with a projection, unprojected (rows × H, row stride H), too.
+template <class Scalar>
+struct ForwardSteps : kernels::ForwardScan<Scalar> {
+  Scalar* unprojected = nullptr;
+  Index unprojected_step = 0;
+
+  void move() {
+    kernels::ForwardScan<Scalar>::move();
+    unprojected += unprojected_step;
   }
+};
+
+/// `steps` times forward_step.
+template <math::Equations E, class Scalar>
+void steps_forward(const Weights<E, Scalar>& w, Index steps, bool record, ForwardSteps<Scalar> at,
+                   int threads) {
+  for (Index k = 0; k < steps; ++k) {
+    if (k > 0) {
+      at.move();
+    }
+    forward_step<E, Scalar>(w, at.rows, at.slots, record, at.prev, at.next,
+                            {at.unprojected, w.sizes().hidden, nullptr, 0}, {threads, k % 2 == 1});
+  }
+}
+
+/// The same, with less around a step where there is a kernel for it.
+template <math::Equations E, class Scalar>
+void scan_forward(const Weights<E, Scalar>& w, Index steps, bool record,
+                  const ForwardSteps<Scalar>& at, int threads) {
+  if constexpr (!math::TwoProducts<E>) {
+    if (threads == 1 && !w.sizes().projected()) {
+      kernels::forward_scan<E, Scalar>(w.equations, w.packed.hh,
+                                       w.packed.bias.data() + w.shared() + w.apart(), steps, at,
+                                       record);
+      return;
+    }
+  }
+  steps_forward<E, Scalar>(w, steps, record, at, threads);
+}
+
+/// The same backwards. Of cells with a projection: unprojected (rows × H), what forward left; d_h
+/// (rows × output): overwritten with the gradients by what the projection gives; d_unprojected
+/// (rows × H): scratch.
+template <class Scalar>
+struct BackwardSteps : kernels::BackwardScan<Scalar> {
+  const Scalar* unprojected = nullptr;
+  Scalar* d_h = nullptr;
+  Scalar* d_unprojected = nullptr;
+  Index unprojected_step = 0;
+  Index d_h_step = 0;
+
+  void move() {
+    kernels::BackwardScan<Scalar>::move();
+    unprojected += unprojected_step;
+    d_h += d_h_step;
+  }
+};
+
+/// `steps` times backward_step.
+template <math::Equations E, class Scalar>
+void steps_backward(const Weights<E, Scalar>& w, Index steps, BackwardSteps<Scalar> at,
+                    const kernels::StateRows<Scalar>& d, int threads) {
+  const CellSizes& n = w.sizes();
+  for (Index k = 0; k < steps; ++k) {
+    if (k > 0) {
+      at.move();
+    }
+    if (n.projected()) {
+      const auto rows_at = [&](auto* data, Index stride) {
+        using Element = std::remove_pointer_t<decltype(data)>;
+        return RowMap<Element>(data, at.rows, n.output, Eigen::OuterStride<>(stride));
+      };
+      auto dh = rows_at(d.h, d.h_stride);
+      if (at.d_output.h != nullptr) {
+        dh += rows_at(at.d_output.h, at.d_output.h_stride);
+      }
+      rows_at(at.d_h, n.output) = dh;
+    }
+    const kernels::StateRows<const Scalar> next =
+        n.projected() ? kernels::StateRows<const Scalar>{at.unprojected, n.hidden, at.next.c,
+                                                         at.next.c_stride}
+                      : at.next;
+    backward_step<E, Scalar>(w, at.rows, at.slots, at.prev, next, at.d_slots, d, at.d_output,
+                             at.d_unprojected, {threads, k % 2 == 1});
+  }
+}
+
+/// The same, with less around a step where there is a kernel for it.
+template <math::Equations E, class Scalar>
+void scan_backward(const Weights<E, Scalar>& w, Index steps, const BackwardSteps<Scalar>& at,
+                   const kernels::StateRows<Scalar>& d, int threads) {
+  if constexpr (!math::TwoProducts<E>) {
+    if (threads == 1 && !w.sizes().projected()) {
+      kernels::backward_scan<E, Scalar>(w.equations, w.sizes().hidden, w.packed.hh_back.operand(),
+                                        w.packed.hh_apart_back.operand(), steps, at, d);
+      return;
+    }
+  }
+  steps_backward<E, Scalar>(w, steps, at, d, threads);
 }
 
 /// dx = d_slots · W_ih (rows × I): overwritten.

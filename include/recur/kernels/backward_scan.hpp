@@ -55,13 +55,14 @@ RECUR_ALWAYS_INLINE void add_product(Index M, Index N, Index K, const GemmA<Scal
 
 }  // namespace detail
 
-/// `steps` steps, for cells of one product and without projection. by_shared: the rows of W_hh of
+/// `steps` steps, for cells of one product and without projection. Inlined: called, a step of few
+/// units takes a tenth longer. by_shared: the rows of W_hh of
 /// the shared gates; by_apart: those of the others. d: in: gradients by the state after the last
 /// step; out: by the one before the first.
 template <math::Equations E, class Scalar>
-void backward_scan(const E& equations, Index hidden, PackedB<Scalar> by_shared,
-                   PackedB<Scalar> by_apart, Index steps, BackwardScan<Scalar> at,
-                   const StateRows<Scalar>& d) {
+RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB<Scalar> by_shared,
+                                       PackedB<Scalar> by_apart, Index steps,
+                                       BackwardScan<Scalar> at, const StateRows<Scalar>& d) {
   constexpr Index apart = E::gates - E::shared_gates;
   const auto scan = [&](auto count) {
     const Index rows = count;

@@ -104,32 +104,29 @@ class Layer {
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
       const Index hidden = w.sizes().hidden;
       const bool keep = record && math::backward_reads_slots<E>;
-      if (schedule_.full() && step_threads_ == 1 && cells::can_scan(w)) {
-        const Index t = d == 0 ? first : schedule_.steps - 1 - first;
-        const Index sign = d == 0 ? 1 : -1;
+      const Index sign = d == 0 ? 1 : -1;
+      const Index row_step = sign * schedule_.batch;
+      for (Index k = 0; k < count;) {
+        const Index t = d == 0 ? first + k : schedule_.steps - 1 - first - k;
+        const Index steps = schedule_.equal_steps(t, sign, count - k);
+        const Index rows = std::min(to, schedule_.running(t)) - from;
+        k += steps;
+        if (rows <= 0) {
+          continue;
+        }
         const Index row = (t - buffer.slots_first) * schedule_.batch + from;
-        cells::scan_forward<E, Scalar>(w, count, keep,
-                                       {.rows = to - from,
+        cells::ForwardSteps<Scalar> at{{.rows = rows,
                                         .slots = {buffer.slots + row * w.slots(), w.slots()},
                                         .prev = buffer.state(previous_slot(d, t), from),
                                         .next = buffer.state(t + 1, from),
-                                        .slots_step = sign * schedule_.batch * w.slots(),
+                                        .slots_step = row_step * w.slots(),
                                         .h_step = sign * buffer.h_slot,
-                                        .c_step = sign * buffer.c_slot});
-        return;
-      }
-      for (Index k = 0; k < count; ++k) {
-        const Index t = d == 0 ? first + k : schedule_.steps - 1 - first - k;
-        const Index rows = std::min(to, schedule_.running(t)) - from;
-        if (rows > 0) {
-          const Index row = (t - buffer.slots_first) * schedule_.batch + from;
-          cells::forward_step<E, Scalar>(
-              w, rows, {buffer.slots + row * w.slots(), w.slots()}, keep,
-              buffer.state(previous_slot(d, t), from), buffer.state(t + 1, from),
-              {buffer.unprojected == nullptr ? nullptr : buffer.unprojected + row * hidden, hidden,
-               nullptr, 0},
-              {step_threads_, k % 2 == 1});
+                                        .c_step = sign * buffer.c_slot}};
+        if (w.sizes().projected()) {
+          at.unprojected = buffer.unprojected + row * hidden;
+          at.unprojected_step = row_step * hidden;
         }
+        cells::scan_forward<E, Scalar>(w, steps, keep, at, step_threads_);
       }
     });
   }
@@ -243,73 +240,47 @@ class Layer {
                                                E::has_c ? work.d_c.view().row(d, from) : nullptr,
                                                E::has_c ? work.d_c.size(2) : 0};
       Scalar* d_slots = work.slots[static_cast<std::size_t>(d)].data();
-      if (schedule_.full() && step_threads_ == 1 && cells::can_scan(w)) {
-        const Index t = d == 0 ? end - 1 : begin;
-        const Index sign = d == 0 ? -1 : 1;
-        const Index row = t * schedule_.batch + from;
-        const Index step = sign * schedule_.batch * w.slots();
-        kernels::BackwardScan<Scalar> at{
-            .rows = to - from,
-            .slots = {},
-            .prev = record.state(previous_slot(d, t), from),
-            .next = record.state(t + 1, from),
-            .d_slots = {d_slots + ((t - begin) * schedule_.batch + from) * w.slots(), w.slots()},
-            .d_output = {},
-            .d_slots_step = step,
-            .h_step = sign * record.h_slot,
-            .c_step = sign * record.c_slot};
+      const Index sign = d == 0 ? -1 : 1;
+      Index step_row = d == 0 ? schedule_.running_rows(begin, end) : 0;  // in the chunk
+      for (Index k = 0; k < end - begin;) {
+        const Index t = d == 0 ? end - 1 - k : begin + k;
+        const Index steps = schedule_.equal_steps(t, sign, end - begin - k);
+        const Index running = schedule_.running(t);
+        const Index rows = std::min(to, running) - from;
+        const Index chunk_row = from + (d == 0 ? step_row - running : step_row);
+        step_row += sign * steps * running;
+        k += steps;
+        if (rows <= 0) {
+          continue;
+        }
+        const Index row = t * schedule_.batch + from;  // in the whole layer
+        const Index row_step = sign * schedule_.batch;
+        cells::BackwardSteps<Scalar> at{{.rows = rows,
+                                         .slots = {},
+                                         .prev = record.state(previous_slot(d, t), from),
+                                         .next = record.state(t + 1, from),
+                                         .d_slots = {d_slots + chunk_row * w.slots(), w.slots()},
+                                         .d_output = {},
+                                         .d_slots_step = sign * running * w.slots(),
+                                         .h_step = sign * record.h_slot,
+                                         .c_step = sign * record.c_slot}};
         if constexpr (math::backward_reads_slots<E>) {
           at.slots = {record.slots + row * w.slots(), w.slots()};
-          at.slots_step = step;
+          at.slots_step = row_step * w.slots();
         }
         if (!d_output.absent()) {
           at.d_output.h = d_output.row(t, from) + d * n.output;
           at.d_output.h_stride = d_output.stride(1);
           at.d_output_step = sign * d_output.stride(0);
         }
-        cells::scan_backward<E, Scalar>(w, end - begin, at, d_state);
-        return;
-      }
-      Index step_row = d == 0 ? schedule_.running_rows(begin, end) : 0;  // in the chunk
-      for (Index k = 0; k < end - begin; ++k) {
-        const Index t = d == 0 ? end - 1 - k : begin + k;
-        const Index running = schedule_.running(t);
-        const Index chunk_row = from + (d == 0 ? step_row - running : step_row);
-        step_row += d == 0 ? -running : running;
-        const Index rows = std::min(to, schedule_.running(t)) - from;
-        if (rows <= 0) {
-          continue;
-        }
-        kernels::StateRows<const Scalar> by_output;
-        if (!d_output.absent()) {
-          by_output.h = d_output.row(t, from) + d * n.output;
-          by_output.h_stride = d_output.stride(1);
-        }
-        const Index row = t * schedule_.batch + from;  // in the whole layer
-        kernels::StateRows<const Scalar> next = record.state(t + 1, from);
         if (n.projected()) {
-          next.h = record.unprojected + row * n.hidden;
-          next.h_stride = n.hidden;
-          const auto rows_at = [&](auto* data, Index stride) {
-            using Element = std::remove_pointer_t<decltype(data)>;
-            return RowMap<Element>(data, rows, n.output, Eigen::OuterStride<>(stride));
-          };
-          auto dh = rows_at(d_state.h, d_state.h_stride);
-          if (by_output.h != nullptr) {
-            dh += rows_at(by_output.h, by_output.h_stride);
-          }
-          rows_at(work.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output,
-                  n.output) = dh;
+          at.unprojected = record.unprojected + row * n.hidden;
+          at.unprojected_step = row_step * n.hidden;
+          at.d_h = work.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output;
+          at.d_h_step = sign * running * n.output;
+          at.d_unprojected = work.d_unprojected[d].data() + from * n.hidden;
         }
-        kernels::SlotRows<const Scalar> slots;
-        if constexpr (math::backward_reads_slots<E>) {
-          slots = {record.slots + row * w.slots(), w.slots()};
-        }
-        cells::backward_step<E, Scalar>(
-            w, rows, slots, record.state(previous_slot(d, t), from), next,
-            {d_slots + chunk_row * w.slots(), w.slots()}, d_state, by_output,
-            n.projected() ? work.d_unprojected[d].data() + from * n.hidden : nullptr,
-            {step_threads_, k % 2 == 1});
+        cells::scan_backward<E, Scalar>(w, steps, at, d_state, step_threads_);
       }
     });
   }

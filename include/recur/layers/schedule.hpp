@@ -97,6 +97,19 @@ struct Schedule {
     return order.empty() ? row : order[static_cast<std::size_t>(row)];
   }
 
+  /// How many steps from t on, `most` at most, forwards (direction 1) or backwards (-1), have as
+  /// many running rows as t.
+  Index equal_steps(Index t, Index direction, Index most) const {
+    if (full()) {
+      return most;
+    }
+    Index count = 1;
+    while (count < most && running(t + direction * count) == running(t)) {
+      ++count;
+    }
+    return count;
+  }
+
   /// Rows that run in steps [first, last), those of all steps together.
   Index running_rows(Index first, Index last) const {
     return full() ? (last - first) * batch
