@@ -7,6 +7,8 @@
 // at once:  input_sums  = W_ih x + biases,   forward_step = + W_hh h, then the equations.
 #pragma once
 
+#include <type_traits>  // std::remove_pointer_t
+
 #include "recur/kernels/backward_scan.hpp"
 #include "recur/kernels/forward_scan.hpp"
 #include "recur/kernels/forward_step.hpp"

@@ -56,9 +56,8 @@ RECUR_ALWAYS_INLINE void add_product(Index M, Index N, Index K, const GemmA<Scal
 }  // namespace detail
 
 /// `steps` steps, for cells of one product and without projection. Inlined: called, a step of few
-/// units takes a tenth longer. by_shared: the rows of W_hh of
-/// the shared gates; by_apart: those of the others. d: in: gradients by the state after the last
-/// step; out: by the one before the first.
+/// units takes a tenth longer. by_shared: the rows of W_hh of the shared gates; by_apart: those of
+/// the others. d: in: gradients by the state after the last step; out: by the one before the first.
 template <math::Equations E, class Scalar>
 RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB<Scalar> by_shared,
                                        PackedB<Scalar> by_apart, Index steps,

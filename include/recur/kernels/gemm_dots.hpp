@@ -5,6 +5,8 @@
 // would cost a seventh of the time.
 #pragma once
 
+#include <type_traits>  // std::integral_constant
+
 #include "recur/kernels/gemm_tile.hpp"
 
 namespace recur::inline RECUR_ABI::kernels {
