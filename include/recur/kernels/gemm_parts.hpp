@@ -85,8 +85,8 @@ RECUR_ALWAYS_INLINE void sum_side_by_side(Index length, Index rest, const GemmA<
 }
 
 // One tile of C whose sums are computed in several parts: two side by side, or of a single
-// register all of them, as additions wait for each other. Of `length` terms each, and the last of `rest` more.
-// back: the last parts first.
+// register all of them, as additions wait for each other. Of `length` terms each, and the last of
+// `rest` more. back: the last parts first.
 template <class V, int Rows, int Vectors, int Parts, class Scalar>
 RECUR_ALWAYS_INLINE void gemm_tile_in_parts(Index length, Index rest, const GemmA<Scalar>& a,
                                             const Scalar* b, const GemmC<Scalar>& c, Index last,
