@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <type_traits>
 
@@ -69,7 +72,9 @@ void check_lanes() {
       check(
           abs(va), [](Scalar x, Scalar) { return std::abs(x); }, "abs");
       check(
-          where_positive(va, vb), [](Scalar x, Scalar y) { return x > 0 ? y : Scalar(0); },
+          minus_abs(va), [](Scalar x, Scalar) { return -std::abs(x); }, "minus_abs");
+      check(
+          where_positive(va, vb, V(Scalar(5))), [](Scalar x, Scalar y) { return x > 0 ? y : 5; },
           "where_positive");
       check(
           with_sign_of(abs(vb), va), [](Scalar x, Scalar y) { return std::copysign(y, x); },
@@ -156,6 +161,38 @@ void check_sum() {
   EXPECT_EQ(sum(Vec<Scalar, Width>::load(lanes.data())), static_cast<Scalar>((1 << Width) - 1));
 }
 
+// Each lane names another of the sixteen entries, by bits that other bits surround.
+template <class Scalar, int Width>
+void check_lookup() {
+  if constexpr (recur::kernels::has_lookup<Scalar>) {
+    using V = Vec<Scalar, Width>;
+    alignas(64) std::uint32_t table[16];
+    for (std::uint32_t k = 0; k < 16; ++k) {
+      table[k] = 1000 * k + 7;
+    }
+    std::array<Scalar, Width> index{};
+    std::array<Scalar, Width> found{};
+    std::array<Scalar, Width> added{};
+    for (std::uint32_t first = 0; first < 16; ++first) {
+      const auto entry = [first](std::size_t lane) {
+        return (first + 5 * static_cast<std::uint32_t>(lane)) % 16;
+      };
+      for (std::size_t k = 0; k < Width; ++k) {
+        index[k] = std::bit_cast<Scalar>(0x3f000000U | entry(k) << 9 | 0x155U);
+      }
+      const V x = V::load(index.data());
+      lookup(table, x, 9).store(found.data());
+      add_bits(lookup(table, x, 9), x, 3).store(added.data());
+      for (std::size_t k = 0; k < Width; ++k) {
+        const std::uint32_t expected = 1000 * entry(k) + 7;
+        EXPECT_EQ(std::bit_cast<std::uint32_t>(found[k]), expected);
+        EXPECT_EQ(std::bit_cast<std::uint32_t>(added[k]),
+                  expected + (std::bit_cast<std::uint32_t>(index[k]) << 3));
+      }
+    }
+  }
+}
+
 // a · b + c in one rounding at every width, or in two at every width.
 template <class Scalar, int Width>
 Scalar one_rounding_shows() {
@@ -177,6 +214,7 @@ void check_width() {
   check_parts<Scalar, Width>();
   check_unaligned<Scalar, Width>();
   check_sum<Scalar, Width>();
+  check_lookup<Scalar, Width>();
   EXPECT_EQ((one_rounding_shows<Scalar, Width>()),
             (one_rounding_shows<Scalar, native_width<Scalar>>()));
   if constexpr (Width > smallest_width<Scalar>) {

@@ -6,8 +6,10 @@
 
 #include <bit>      // std::bit_cast
 #include <cmath>    // std::abs, std::copysign, std::fma
+#include <cstddef>  // std::size_t
 #include <cstdint>  // std::uint32_t
 #include <cstring>  // std::memcpy
+#include <iterator>  // std::size
 #include <limits>
 #include <type_traits>
 
@@ -71,6 +73,15 @@ RECUR_ALWAYS_INLINE Packet packet_abs(const Packet& x) {
   return packets::pabs(x);
 }
 template <class Packet>
+RECUR_ALWAYS_INLINE Packet packet_minus_abs(const Packet& x) {
+  using Scalar = typename packets::unpacket_traits<Packet>::type;
+  if constexpr (packets::unpacket_traits<Packet>::size == 1) {
+    return -packets::pabs(x);
+  } else {
+    return packets::por(x, packets::pset1<Packet>(Scalar(-0.0)));
+  }
+}
+template <class Packet>
 RECUR_ALWAYS_INLINE Packet packet_with_sign_of(const Packet& a, const Packet& x) {
   using Scalar = typename packets::unpacket_traits<Packet>::type;
   if constexpr (packets::unpacket_traits<Packet>::size == 1) {
@@ -80,34 +91,36 @@ RECUR_ALWAYS_INLINE Packet packet_with_sign_of(const Packet& a, const Packet& x)
     return packets::por(a, packets::pand(x, packets::pset1<Packet>(Scalar(-0.0))));
   }
 }
-template <class Scalar, class Packet>
-RECUR_ALWAYS_INLINE Packet packet_low_bits_as_exponent(const Packet& x) {
+// f of the bits of numbers, as unsigned integers, a register of them at a time.
+template <class F, class Packet, class... Packets>
+RECUR_ALWAYS_INLINE Packet packet_on_bits(F f, const Packet& x, const Packets&... more) {
+  using Scalar = typename packets::unpacket_traits<Packet>::type;
   using Bits = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
-  constexpr int mantissa = std::numeric_limits<Scalar>::digits - 1;
   if constexpr (std::is_same_v<Packet, Scalar>) {
-    return std::bit_cast<Scalar>(std::bit_cast<Bits>(x) << mantissa);
+    return std::bit_cast<Scalar>(f(std::bit_cast<Bits>(x), std::bit_cast<Bits>(more)...));
   } else {
 #if defined(__GNUC__)  // and clang: registers have operators; Eigen has no 64-bit integers in 3.4
     typedef Bits Lanes __attribute__((vector_size(sizeof(Packet))));
-    return std::bit_cast<Packet>(std::bit_cast<Lanes>(x) << mantissa);
+    return std::bit_cast<Packet>(Lanes(f(std::bit_cast<Lanes>(x), std::bit_cast<Lanes>(more)...)));
 #else
     struct Lanes {
       Bits lane[sizeof(Packet) / sizeof(Bits)];
     };
     Lanes lanes = std::bit_cast<Lanes>(x);
-    for (Bits& lane : lanes.lane) {
-      lane <<= mantissa;
+    for (std::size_t k = 0; k < std::size(lanes.lane); ++k) {
+      lanes.lane[k] = f(lanes.lane[k], std::bit_cast<Lanes>(more).lane[k]...);
     }
     return std::bit_cast<Packet>(lanes);
 #endif
   }
 }
 template <class Packet>
-RECUR_ALWAYS_INLINE Packet packet_where_positive(const Packet& y, const Packet& a) {
+RECUR_ALWAYS_INLINE Packet packet_where_positive(const Packet& y, const Packet& a,
+                                                 const Packet& b) {
   if constexpr (packets::unpacket_traits<Packet>::size == 1) {
-    return y > Packet(0) ? a : Packet(0);
+    return y > Packet(0) ? a : b;
   } else {
-    return packets::pand(packets::pcmp_lt(packets::pset1<Packet>(0), y), a);
+    return packets::pselect(packets::pcmp_lt(packets::pset1<Packet>(0), y), a, b);
   }
 }
 
@@ -122,6 +135,12 @@ RECUR_ALWAYS_INLINE void packet_keep_in_register([[maybe_unused]] Packet& x) {
     asm("" : "+x"(x));
   }
 #endif
+}
+
+// Entries are 32 bits of any type.
+template <class Entry>
+RECUR_ALWAYS_INLINE float packet_lookup(const Entry* table, const float& index) {
+  return std::bit_cast<float>(table[std::bit_cast<std::uint32_t>(index) % 16]);
 }
 
 // The first `count` scalars, 0 … width; the others are zero. Copies of fixed sizes: a copy of any
@@ -140,16 +159,23 @@ RECUR_ALWAYS_INLINE void copy_few(const Scalar* from, Scalar* to, Index count) {
 template <class Packet, class Scalar>
 RECUR_ALWAYS_INLINE Packet packet_load_part(const Scalar* from, Index count) {
   constexpr int width = packets::unpacket_traits<Packet>::size;
+  if (count == width) {
+    return packets::ploadu<Packet>(from);
+  }
   Scalar buffer[width] = {};
-  copy_few<width>(from, buffer, count);
+  copy_few<width / 2>(from, buffer, count);
   return packets::ploadu<Packet>(buffer);
 }
 template <class Packet, class Scalar>
 RECUR_ALWAYS_INLINE void packet_store_part(const Packet& x, Scalar* to, Index count) {
   constexpr int width = packets::unpacket_traits<Packet>::size;
+  if (count == width) {
+    packets::pstoreu(to, x);
+    return;
+  }
   Scalar buffer[width];
   packets::pstoreu(buffer, x);
-  copy_few<width>(buffer, to, count);
+  copy_few<width / 2>(buffer, to, count);
 }
 
 // Where vectors round a · b + c once, single scalars do: the same bits at every width. Elsewhere
@@ -195,11 +221,28 @@ RECUR_ALWAYS_INLINE void packet_store_part(const Floats16& x, float* to, Index c
 RECUR_ALWAYS_INLINE void packet_store_part(const Doubles8& x, double* to, Index count) {
   _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1U << count) - 1), x);
 }
-RECUR_ALWAYS_INLINE Floats16 packet_where_positive(const Floats16& y, const Floats16& a) {
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_setzero_ps(), y, _CMP_LT_OQ), a);
+RECUR_ALWAYS_INLINE Floats16 packet_where_positive(const Floats16& y, const Floats16& a,
+                                                   const Floats16& b) {
+  return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(_mm512_setzero_ps(), y, _CMP_LT_OQ), a);
 }
-RECUR_ALWAYS_INLINE Doubles8 packet_where_positive(const Doubles8& y, const Doubles8& a) {
-  return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(_mm512_setzero_pd(), y, _CMP_LT_OQ), a);
+RECUR_ALWAYS_INLINE Doubles8 packet_where_positive(const Doubles8& y, const Doubles8& a,
+                                                   const Doubles8& b) {
+  return _mm512_mask_mov_pd(b, _mm512_cmp_pd_mask(_mm512_setzero_pd(), y, _CMP_LT_OQ), a);
+}
+template <class Entry>
+RECUR_ALWAYS_INLINE Floats16 packet_lookup(const Entry* table, const Floats16& index) {
+  return _mm512_maskz_permutexvar_ps(0xffff, _mm512_castps_si512(index),
+                                     _mm512_castsi512_ps(_mm512_load_si512(table)));
+}
+template <class Entry>
+RECUR_ALWAYS_INLINE packets::Packet8f packet_lookup(const Entry* table,
+                                                    const packets::Packet8f& index) {
+  return _mm512_castps512_ps256(packet_lookup(table, _mm512_zextps256_ps512(index)));
+}
+template <class Entry>
+RECUR_ALWAYS_INLINE packets::Packet4f packet_lookup(const Entry* table,
+                                                    const packets::Packet4f& index) {
+  return _mm512_castps512_ps128(packet_lookup(table, _mm512_zextps128_ps512(index)));
 }
 #endif
 
@@ -218,6 +261,15 @@ inline constexpr int smallest_width =
 
 /// Vector registers of the machine: 32 with AVX-512 and on 64-bit ARM, else 16.
 inline constexpr int register_count = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
+
+/// Whether a register can be a table of sixteen numbers, looked up in one instruction.
+#ifdef EIGEN_VECTORIZE_AVX512
+template <class Scalar>
+inline constexpr bool has_lookup = std::is_same_v<Scalar, float>;
+#else
+template <class Scalar>
+inline constexpr bool has_lookup = false;
+#endif
 
 /// `Width` scalars that are computed with at once. Width 1 is a plain scalar.
 template <class Scalar_, int Width = native_width<Scalar_>>
@@ -280,6 +332,10 @@ struct Vec {
   friend RECUR_ALWAYS_INLINE void keep_in_register(Vec& x) { detail::packet_keep_in_register(x.p); }
 
   friend RECUR_ALWAYS_INLINE Vec abs(const Vec& x) { return make(detail::packet_abs(x.p)); }
+  /// -|x|, in one instruction.
+  friend RECUR_ALWAYS_INLINE Vec minus_abs(const Vec& x) {
+    return make(detail::packet_minus_abs(x.p));
+  }
 
   /// The sum of all lanes.
   friend RECUR_ALWAYS_INLINE Scalar sum(const Vec& x) { return Eigen::internal::predux(x.p); }
@@ -293,12 +349,29 @@ struct Vec {
   /// float and double only.
   friend RECUR_ALWAYS_INLINE Vec low_bits_as_exponent(const Vec& x) requires(
       std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>) {
-    return make(detail::packet_low_bits_as_exponent<Scalar>(x.p));
+    return make(detail::packet_on_bits(
+        [](auto bits) { return bits << (std::numeric_limits<Scalar>::digits - 1); }, x.p));
   }
 
-  /// a where y > 0, else 0.
-  friend RECUR_ALWAYS_INLINE Vec where_positive(const Vec& y, const Vec& a) {
-    return make(detail::packet_where_positive(y.p, a.p));
+  /// The bits of a plus those of x moved up by `up`, as whole numbers.
+  friend RECUR_ALWAYS_INLINE Vec add_bits(const Vec& a, const Vec& x, int up) requires(
+      has_lookup<Scalar>) {
+    return make(detail::packet_on_bits(
+        [up](auto bits, auto more) { return bits + (more << up); }, a.p, x.p));
+  }
+
+  /// Of the table, in each lane, what the lowest four bits of x name, after moving x's bits down by
+  /// `down`. The table starts at a multiple of 64 bytes.
+  template <class Entry>
+  friend RECUR_ALWAYS_INLINE Vec lookup(const Entry (&table)[16], const Vec& x, int down) requires(
+      has_lookup<Scalar>) {
+    return make(detail::packet_lookup(
+        table, detail::packet_on_bits([down](auto bits) { return bits >> down; }, x.p)));
+  }
+
+  /// a where y > 0, else b.
+  friend RECUR_ALWAYS_INLINE Vec where_positive(const Vec& y, const Vec& a, const Vec& b) {
+    return make(detail::packet_where_positive(y.p, a.p, b.p));
   }
 
  private:

@@ -152,7 +152,7 @@ RECUR_ALWAYS_INLINE void for_each_register(Index hidden, F&& f) {
 /// backward needs, unless it is null; may be sums. prev: read. next: overwritten; next.c may be
 /// prev.c.
 template <math::Equations E, class Scalar>
-RECUR_ALWAYS_INLINE void pointwise_forward(const E& equations, Index rows, Index units,
+RECUR_FLATTEN RECUR_ALWAYS_INLINE void pointwise_forward(const E& equations, Index rows, Index units,
                                            const SlotPlaces<E, const Scalar>& sums,
                                            const SlotPlaces<E, const Scalar>& added,
                                            const SlotPlaces<E, Scalar>& record,
