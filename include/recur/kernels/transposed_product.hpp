@@ -19,14 +19,20 @@ inline constexpr Index transposed_block = whole_registers<Scalar>(8 * tile_rows)
 
 namespace detail {
 
+// Terms that are summed in one go; such sums are added up. One sum of all would be faster by a few
+// percent (its C is loaded and stored once), but its error grows with the number of terms.
+inline constexpr Index most_terms = 96;
+constexpr Index terms_of_sum(Index K) { return K <= 128 ? 32 : K <= 320 ? 64 : most_terms; }
+
 // f(first row, rows, k, depth, copy) for all blocks of A (K × M), each copied (its row k at copy +
 // k * transposed_block, zeros behind the last): a column of A whose rows are far apart would fall
 // into a few lines of the cache. With K = 0 there is one block of depth 0.
 template <class Scalar, class F>
 RECUR_ALWAYS_INLINE void for_each_copied_block(Index M, Index K, RowsB<Scalar> a, F&& f) {
   constexpr Index width = transposed_block<Scalar>;
-  constexpr Index length = 1024 / static_cast<Index>(sizeof(Scalar));
-  alignas(64) Scalar copy[static_cast<std::size_t>(width * length)];  // 48 KB
+  const Index blocks = std::max<Index>(1, (K + terms_of_sum(K) - 1) / terms_of_sum(K));
+  const Index length = (K + blocks - 1) / blocks;
+  alignas(64) Scalar copy[static_cast<std::size_t>(width * most_terms)];
   for (Index m = 0; m < M; m += width) {
     const Index rows = std::min(width, M - m);
     Index k = 0;
@@ -125,8 +131,9 @@ void narrow_transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, RowsB
       });
 }
 
-/// sum (N) = start + the rows of B (K × N), in order; and the same to `also`, where it is not null.
-/// start: zero or accumulate.
+/// sum (N) = start + the rows of B (K × N); and the same to `also`, where it is not null. start:
+/// zero or accumulate. In sums of 8 rows, of 64 and of all: one by one, the error would grow with
+/// their number.
 template <class Scalar>
 void sum_rows(Index K, Index N, RowsB<Scalar> b, Start start, Scalar* sum, Scalar* also = nullptr) {
   using V = Vec<Scalar>;
@@ -135,16 +142,35 @@ void sum_rows(Index K, Index N, RowsB<Scalar> b, Start start, Scalar* sum, Scala
       return v + 1 < Vectors || last == V::width ? V::load(from + v * V::width)
                                                  : V::load(from + v * V::width, last);
     };
-    V total[Vectors];
-    RECUR_UNROLL
-    for (int v = 0; v < Vectors; ++v) {
-      total[v] = V(Scalar(0));
-    }
-    for (Index k = 0; k < K; ++k) {
+    const auto zero = [](V(&sums)[Vectors]) {
       RECUR_UNROLL
       for (int v = 0; v < Vectors; ++v) {
-        total[v] = total[v] + load(b.row(k) + n, v);
+        sums[v] = V(Scalar(0));
       }
+    };
+    const auto add_to = [](V(&sums)[Vectors], const V(&more)[Vectors]) {
+      RECUR_UNROLL
+      for (int v = 0; v < Vectors; ++v) {
+        sums[v] = sums[v] + more[v];
+      }
+    };
+    V total[Vectors];
+    zero(total);
+    for (Index k = 0; k < K;) {
+      V of_some[Vectors];
+      zero(of_some);
+      for (const Index some = std::min(K, k + 64); k < some;) {
+        V of_few[Vectors];
+        zero(of_few);
+        for (const Index few = std::min(some, k + 8); k < few; ++k) {
+          RECUR_UNROLL
+          for (int v = 0; v < Vectors; ++v) {
+            of_few[v] = of_few[v] + load(b.row(k) + n, v);
+          }
+        }
+        add_to(of_some, of_few);
+      }
+      add_to(total, of_some);
     }
     for (Scalar* to : {sum, also}) {
       for (int v = 0; v < Vectors && to != nullptr; ++v) {
