@@ -12,16 +12,16 @@
 // One division each. m is a polynomial (tests/kernels/fit_activations.py) that keeps its relative
 // precision near zero, where k = 0 and E = m. k ln 2 is subtracted in one go: what that costs is an
 // error of the exponent in proportion to |u|, where tanh and σ are flat. e / (1 + e) for both signs
-// of x would save an instruction or two, but 1 + e > 2 has a bit less: the largest part of the error
-// of an LSTM after 1,000 steps.
+// of x would save an instruction or two, but 1 + e > 2 has a bit less: the largest part of the
+// error of an LSTM after 1,000 steps.
 //
 // Where a register can be a table (float with AVX-512), both take fewer steps:
 //
 //   exp u = 2^(k/16) (1 + m),   k = round(16 u / ln 2),   the sixteen roots from a table
 //   tanh a                      from a polynomial for each of 15 stretches of a, from tables
 //
-// On AMD Zen 5 a result that is waited for takes 10.6 ns instead of 14.7, and 12.0 instead of 14.1;
-// one register of many 3.2 instead of 3.5, and 2.8 instead of 3.1. tanh is all but exact.
+// On AMD Zen 5 a tanh that is waited for takes 10.6 ns instead of 14.7, a σ 12.0 instead of 14.1;
+// one register of many 3.2 instead of 3.5 and 2.8 instead of 3.1. And tanh is all but exact.
 //
 // Rejected: tanh x = x P(x²) / Q(x²), degrees 9/8 for float, 19/18 for double. It takes as many
 // operations, but the roundings of high powers of x add up to 3.2e-7 at x = 6 (float), and σ has to
@@ -146,11 +146,12 @@ RECUR_ALWAYS_INLINE V exp(const V& u) requires(has_lookup<typename V::Scalar>) {
   return multiply_add(power, m, power);
 }
 
-// tanh a, by table. 0 ≤ a ≤ TanhTable::end.
 template <class V>
 RECUR_ALWAYS_INLINE V tanh_column(const float (&row)[16], const V& place) {
   return lookup(row, place, 23 - TanhTable::mantissa_bits);
 }
+
+// tanh a, by table. 0 ≤ a ≤ TanhTable::end.
 template <class V>
 RECUR_ALWAYS_INLINE V tanh_by_table(const V& a) {
   using T = TanhTable;

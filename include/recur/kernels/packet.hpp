@@ -91,6 +91,7 @@ RECUR_ALWAYS_INLINE Packet packet_with_sign_of(const Packet& a, const Packet& x)
     return packets::por(a, packets::pand(x, packets::pset1<Packet>(Scalar(-0.0))));
   }
 }
+
 // f of the bits of numbers, as unsigned integers, a register of them at a time.
 template <class F, class Packet, class... Packets>
 RECUR_ALWAYS_INLINE Packet packet_on_bits(F f, const Packet& x, const Packets&... more) {

@@ -152,11 +152,10 @@ RECUR_ALWAYS_INLINE void for_each_register(Index hidden, F&& f) {
 /// backward needs, unless it is null; may be sums. prev: read. next: overwritten; next.c may be
 /// prev.c.
 template <math::Equations E, class Scalar>
-RECUR_FLATTEN RECUR_ALWAYS_INLINE void pointwise_forward(const E& equations, Index rows, Index units,
-                                           const SlotPlaces<E, const Scalar>& sums,
-                                           const SlotPlaces<E, const Scalar>& added,
-                                           const SlotPlaces<E, Scalar>& record,
-                                           StateRows<const Scalar> prev, StateRows<Scalar> next) {
+RECUR_FLATTEN RECUR_ALWAYS_INLINE void pointwise_forward(
+    const E& equations, Index rows, Index units, const SlotPlaces<E, const Scalar>& sums,
+    const SlotPlaces<E, const Scalar>& added, const SlotPlaces<E, Scalar>& record,
+    StateRows<const Scalar> prev, StateRows<Scalar> next) {
   using V = Vec<Scalar>;
   const bool adds = added.data.back() != nullptr;
   detail::for_each_register<V::width>(units, [&](Index unit, auto access) {
