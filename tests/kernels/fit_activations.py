@@ -161,7 +161,7 @@ def tanh_table():
 
                 fitted = interpolate(slope, low - centre, high - centre, 6)
                 row = (float(centre), to_float(value)) + tuple(map(to_float, fitted))
-            for i in range(1, 200):
+            for i in range(201):  # the ends count: the error is greatest there
                 a = low + (min(high, TANH_END) - low) * i / 200
                 d = a - Decimal(row[0])
                 y = Decimal(row[1]) + d * horner([Decimal(c) for c in row[2:]], d)
