@@ -64,26 +64,25 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
                                        BackwardScan<Scalar> at, const StateRows<Scalar>& d) {
   constexpr Index apart = E::gates - E::shared_gates;
   const auto scan = [&](auto count) {
-    const Index rows = count;
     for (Index k = 0; k < steps; ++k) {
       if (k > 0) {
         at.move();
       }
       const bool back = k % 2 == 1;
-      pointwise_backward<E, Scalar>(equations, rows, hidden, at.slots, at.prev, at.next, at.d_slots,
+      pointwise_backward<E, Scalar>(equations, count, hidden, at.slots, at.prev, at.next, at.d_slots,
                                     d, at.d_output);
-      detail::add_product<Scalar>(rows, hidden, E::shared_gates * hidden,
+      detail::add_product<Scalar>(count, hidden, E::shared_gates * hidden,
                                   {at.d_slots.data, at.d_slots.stride, 1}, by_shared,
                                   {d.h, d.h_stride}, back);
       if constexpr (apart > 0) {
-        detail::add_product<Scalar>(rows, hidden, apart * hidden,
+        detail::add_product<Scalar>(count, hidden, apart * hidden,
                                     {at.d_slots.data + E::gates * hidden, at.d_slots.stride, 1},
                                     by_apart, {d.h, d.h_stride}, back);
       }
     }
   };
   if (at.rows == 1) {
-    scan(std::integral_constant<Index, 1>());  // known to the compiler: a third less time
+    scan(OneRow());  // known to the compiler: a third less time
   } else {
     scan(at.rows);
   }

@@ -19,6 +19,7 @@
 #include <type_traits>  // std::integral_constant
 
 #include "recur/kernels/packet.hpp"
+#include "recur/kernels/prefetch.hpp"
 
 namespace recur::inline RECUR_ABI::kernels {
 
@@ -101,19 +102,6 @@ constexpr Index panel_width(Index N, Index n) {
 
 namespace detail {
 
-// Begin to fetch the line of the cache that `address` is in: into the second level, to be read;
-// into the first, to be changed. The address need not be that of anything.
-RECUR_ALWAYS_INLINE void prefetch([[maybe_unused]] const void* address) {
-#if defined(__GNUC__)
-  __builtin_prefetch(address, 0, 2);
-#endif
-}
-RECUR_ALWAYS_INLINE void prefetch_to_change([[maybe_unused]] const void* address) {
-#if defined(__GNUC__)
-  __builtin_prefetch(address, 1);
-#endif
-}
-
 // A panel of so many rows stays in the second-level cache while the tiles walk through it: 256 KB
 // with AVX-512. (Shorter blocks that stay in the first are slower: C is loaded and stored too
 // often.)
@@ -172,7 +160,7 @@ RECUR_ALWAYS_INLINE void gemm_tile(Index K, const GemmA<Scalar>& a, const Scalar
         sum[m][v] = multiply_add(factor, row[v], sum[m][v]);
       }
     }
-    prefetch(ahead);
+    prefetch_for_later(ahead);
     ahead += ahead_step;
     factors += a_column;
     b += b_stride;

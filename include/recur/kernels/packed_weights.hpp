@@ -32,9 +32,14 @@ class PackedMatrix {
   /// the last ones, which are left alone.
   template <class Rows = RowsB<Scalar>>
   void assign(Index K, Index N, const Rows& b, Index dots = 0) {
+    constexpr Index ahead = 8;  // rows: those of a tape are far away
     resize(K, N, dots);
     for_each_panel(N - dots, K, [&](Index n, Index columns, Index width, Scalar* to) {
       for (Index k = 0; k < K; ++k, to += width) {
+        const Scalar* later = b.row(std::min(k + ahead, K - 1)) + n;
+        for (Index j = 0; j < width; j += native_width<Scalar>) {
+          detail::prefetch(later + j);
+        }
         copy_row(b.row(k) + n, columns, to);
       }
     });

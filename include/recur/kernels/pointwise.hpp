@@ -6,9 +6,11 @@
 
 #include <array>
 #include <cstddef>
+#include <type_traits>  // std::integral_constant, std::is_same_v
 
 #include "recur/kernels/activations.hpp"
 #include "recur/kernels/packet.hpp"
+#include "recur/kernels/prefetch.hpp"
 #include "recur/math/cell.hpp"
 
 namespace recur::inline RECUR_ABI::kernels {
@@ -145,7 +147,58 @@ RECUR_ALWAYS_INLINE void for_each_register(Index hidden, F&& f) {
   }
 }
 
+// Begins to fetch what backward will take of the tape a few rows later. It comes from the
+// third-level cache or the memory, in pieces too short for the processor to foresee: without this
+// the equations wait for it for more than half of their time. (What is behind the last row is the
+// step after, which was there before.)
+template <class E, class Scalar>
+RECUR_ALWAYS_INLINE void fetch_row_ahead(Index hidden, const SlotRows<const Scalar>& slots,
+                                         const StateRows<const Scalar>& prev,
+                                         const StateRows<const Scalar>& d_output, Index unit) {
+  constexpr Index ahead = 4;
+  RECUR_UNROLL
+  for (Index k = 0; k < math::slot_count<E>; ++k) {
+    prefetch(slots.data + ahead * slots.stride + k * hidden + unit);
+  }
+  if constexpr (E::has_c) {
+    prefetch(prev.c + ahead * prev.c_stride + unit);
+  }
+  if (d_output.h != nullptr) {
+    prefetch(d_output.h + ahead * d_output.h_stride + unit);
+  }
+}
+
+// One register of one row; see pointwise_backward. Inlined, with the equations: a call would keep
+// nothing in registers.
+template <bool FetchAhead, class E, class Scalar, class Access>
+RECUR_FLATTEN RECUR_ALWAYS_INLINE void pointwise_backward_register(
+    const E& equations, Index hidden, const SlotRows<const Scalar>& slots,
+    const StateRows<const Scalar>& prev, const StateRows<const Scalar>& next,
+    const SlotRows<Scalar>& d_slots, const StateRows<Scalar>& d,
+    const StateRows<const Scalar>& d_output, Index unit, Access access) {
+  using V = Vec<Scalar>;
+  math::Slots<E, V> units;
+  if constexpr (math::backward_reads_slots<E>) {
+    if constexpr (FetchAhead) {
+      fetch_row_ahead<E>(hidden, slots, prev, d_output, unit);
+    }
+    units = load_slots<E, V>(slots.data + unit, hidden, access);
+  }
+  const auto before = load_state<E, V>(prev, unit, access);
+  const auto after = load_state<E, V>(next, unit, access);
+  auto gradient = load_state<E, V>(StateRows<const Scalar>(d), unit, access);
+  if (d_output.h != nullptr) {
+    gradient.h = gradient.h + access.template load<V>(d_output.h + unit);
+  }
+  equations.backward(units, before, after, gradient);
+  store_slots(units, d_slots.data + unit, hidden, access);
+  store_state<E>(gradient, d, unit, access);
+}
+
 }  // namespace detail
+
+/// One row, where the compiler should know it.
+using OneRow = std::integral_constant<Index, 1>;
 
 /// One step forward of `units` units of `rows` sequences. sums: read. added: to the sums, but for
 /// those of slots whose other half stands apart; null: nothing. record: overwritten with what
@@ -203,28 +256,26 @@ RECUR_FLATTEN RECUR_ALWAYS_INLINE void pointwise_forward(
 /// One step backward. slots: what forward left; not read where the equations do not. d_slots:
 /// overwritten with the gradients by the sums. d: in: gradients by next; out: gradients by prev,
 /// without the part that comes through W_hh. d_output.h: added to d.h first, unless it is null.
-template <math::Equations E, class Scalar>
-RECUR_FLATTEN void pointwise_backward(const E& equations, Index rows, Index hidden,
+/// Rows: Index, or OneRow where that is known.
+template <math::Equations E, class Scalar, class Rows>
+RECUR_FLATTEN void pointwise_backward(const E& equations, Rows rows, Index hidden,
                                       SlotRows<const Scalar> slots, StateRows<const Scalar> prev,
                                       StateRows<const Scalar> next, SlotRows<Scalar> d_slots,
                                       StateRows<Scalar> d, StateRows<const Scalar> d_output = {}) {
-  using V = Vec<Scalar>;
+  constexpr Index width = native_width<Scalar>;
+  constexpr bool fetch_ahead = !std::is_same_v<Rows, OneRow>;
   for (Index b = 0; b < rows; ++b) {
-    detail::for_each_register<V::width>(hidden, [&](Index unit, auto access) {
-      math::Slots<E, V> units;
-      if constexpr (math::backward_reads_slots<E>) {
-        units = detail::load_slots<E, V>(slots.data + unit, hidden, access);
-      }
-      const auto before = detail::load_state<E, V>(prev, unit, access);
-      const auto after = detail::load_state<E, V>(next, unit, access);
-      auto gradient = detail::load_state<E, V>(StateRows<const Scalar>(d), unit, access);
-      if (d_output.h != nullptr) {
-        gradient.h = gradient.h + access.template load<V>(d_output.h + unit);
-      }
-      equations.backward(units, before, after, gradient);
-      detail::store_slots(units, d_slots.data + unit, hidden, access);
-      detail::store_state<E>(gradient, d, unit, access);
-    });
+    Index unit = 0;
+    for (; unit + width <= hidden; unit += width) {
+      detail::pointwise_backward_register<fetch_ahead>(equations, hidden, slots, prev, next,
+                                                       d_slots, d, d_output, unit,
+                                                       detail::WholeRegister{});
+    }
+    if (unit < hidden) {
+      detail::pointwise_backward_register<fetch_ahead>(equations, hidden, slots, prev, next,
+                                                       d_slots, d, d_output, unit,
+                                                       detail::PartOfRegister{hidden - unit});
+    }
     if constexpr (math::backward_reads_slots<E>) {
       slots = slots.rows_from(1);
     }
