@@ -59,18 +59,21 @@ class Layer {
         static_cast<double>(n.hidden * (n.gates * (n.input + n.output) + equations)) *
         static_cast<double>(schedule.steps * schedule.batch));
     // Too few sequences to share: the threads meet at every step, if there is enough in one, and
-    // the units can be shared evenly.
+    // the units can be shared evenly. Where the weights stay in every thread's second-level cache,
+    // four sequences a thread are enough.
     constexpr double worth_meeting = 1.5e5;  // multiply-adds: some 3 µs
+    constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
     const Index products = n.gates * n.hidden * n.output;
+    const Index enough = 4 * std::min(products <= in_cache ? threads_ : kernels::tile_rows,
+                                      kernels::tile_rows);
     const Index share = kernels::largest_range(threads_, n.hidden, cells::unit_grain<E, Scalar>);
     const bool even = 4 * share * threads_ <= 5 * n.hidden;
-    if (directions_ == 1 && schedule.batch < 4 * kernels::tile_rows && even &&
+    if (directions_ == 1 && schedule.batch < enough && even &&
         static_cast<double>(products * schedule.batch) >= worth_meeting) {
       step_threads_ = threads_;
     } else {
       // Two rows are multiplied about as fast as weights come from a second-level cache; from
       // farther away it takes a whole tile.
-      constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
       const Index rows = products <= in_cache ? 2 : Index(kernels::tile_rows);
       parts_ =
           std::clamp<Index>(schedule.batch / rows, 1, std::max(threads_ / directions_, Index(1)));
