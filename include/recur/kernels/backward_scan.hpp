@@ -69,8 +69,8 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
         at.move();
       }
       const bool back = k % 2 == 1;
-      pointwise_backward<E, Scalar>(equations, count, hidden, at.slots, at.prev, at.next, at.d_slots,
-                                    d, at.d_output);
+      pointwise_backward<E, Scalar>(equations, count, hidden, at.slots, at.prev, at.next,
+                                    at.d_slots, d, at.d_output);
       detail::add_product<Scalar>(count, hidden, E::shared_gates * hidden,
                                   {at.d_slots.data, at.d_slots.stride, 1}, by_shared,
                                   {d.h, d.h_stride}, back);

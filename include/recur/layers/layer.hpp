@@ -64,8 +64,8 @@ class Layer {
     constexpr double worth_meeting = 1.5e5;  // multiply-adds: some 3 µs
     constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
     const Index products = n.gates * n.hidden * n.output;
-    const Index enough = 4 * std::min(products <= in_cache ? threads_ : kernels::tile_rows,
-                                      kernels::tile_rows);
+    const Index enough =
+        4 * std::min(products <= in_cache ? threads_ : kernels::tile_rows, kernels::tile_rows);
     const Index share = kernels::largest_range(threads_, n.hidden, cells::unit_grain<E, Scalar>);
     const bool even = 4 * share * threads_ <= 5 * n.hidden;
     if (directions_ == 1 && schedule.batch < enough && even &&
