@@ -41,46 +41,21 @@ RECUR_ALWAYS_INLINE void sum_side_by_side(Index length, Index rest, const GemmA<
     }
   }
   const Index a_row = a.row_stride;
-  const Index a_column = a.column_stride;
-  const Scalar* factors = a.data;
-  for (Index k = 0; k < length; ++k) {
+  Index a_column = a.column_stride;
+  constexpr Index b_stride = Vectors * V::width;
+  TileFactors<V, Rows, Vectors> factors[Count];
+  RECUR_UNROLL
+  for (int j = 0; j < Count; ++j) {
+    factors[j] = {a.data + j * length * a_column, a_row, b + j * length * b_stride};
+  }
+  for (Index k = length; k > 0; --k) {
     RECUR_UNROLL
     for (int j = 0; j < Count; ++j) {
-      V row[Vectors];
-      RECUR_UNROLL
-      for (int v = 0; v < Vectors; ++v) {
-        V weight = V::load(b + (j * length * Vectors + v) * V::width);
-        if constexpr (Rows > 1 && Vectors > 1) {
-          keep_in_register(weight);
-        }
-        row[v] = weight;
-      }
-      RECUR_UNROLL
-      for (int m = 0; m < Rows; ++m) {
-        const V factor(factors[j * length * a_column + m * a_row]);
-        RECUR_UNROLL
-        for (int v = 0; v < Vectors; ++v) {
-          sum[j][m][v] = multiply_add(factor, row[v], sum[j][m][v]);
-        }
-      }
+      factors[j].add_product(a_row, a_column, b_stride, sum[j]);
     }
-    factors += a_column;
-    b += Vectors * V::width;
   }
-  factors += (Count - 1) * length * a_column;
-  b += (Count - 1) * length * Vectors * V::width;
-  for (Index k = 0; k < rest; ++k) {
-    RECUR_UNROLL
-    for (int m = 0; m < Rows; ++m) {
-      const V factor(factors[m * a_row]);
-      RECUR_UNROLL
-      for (int v = 0; v < Vectors; ++v) {
-        sum[Count - 1][m][v] =
-            multiply_add(factor, V::load(b + v * V::width), sum[Count - 1][m][v]);
-      }
-    }
-    factors += a_column;
-    b += Vectors * V::width;
+  for (Index k = rest; k > 0; --k) {
+    factors[Count - 1].add_product(a_row, a_column, b_stride, sum[Count - 1]);
   }
 }
 
@@ -88,40 +63,34 @@ RECUR_ALWAYS_INLINE void sum_side_by_side(Index length, Index rest, const GemmA<
 // register all of them, as additions wait for each other. Of `length` terms each, and the last of
 // `rest` more. back: the last parts first.
 template <class V, int Rows, int Vectors, int Parts, class Scalar>
-RECUR_ALWAYS_INLINE void gemm_tile_in_parts(Index length, Index rest, const GemmA<Scalar>& a,
-                                            const Scalar* b, const GemmC<Scalar>& c, Index last,
-                                            Start start, const Scalar* bias, bool back) {
+RECUR_ALWAYS_INLINE void gemm_tile_in_parts(const Tiles<Scalar>& tiles, Index first, Index length,
+                                            Index rest, bool back) {
   constexpr int together = Vectors == 1 ? Parts : 2;
   V front[together][Rows][Vectors];
   V behind[together][Rows][Vectors];
+  const GemmA<Scalar> a{tiles.a.data + first * tiles.a.row_stride, tiles.a.row_stride,
+                        tiles.a.column_stride};
   if constexpr (together == Parts) {
-    sum_side_by_side(length, rest, a, b, front);
+    sum_side_by_side(length, rest, a, tiles.b, front);
   } else {
     static_assert(2 * together == Parts);
     const GemmA<Scalar> a_behind{a.data + together * length * a.column_stride, a.row_stride,
                                  a.column_stride};
-    const Scalar* b_behind = b + together * length * Vectors * V::width;
+    const Scalar* b_behind = tiles.b + together * length * Vectors * V::width;
     if (back) {
       sum_side_by_side(length, rest, a_behind, b_behind, behind);
-      sum_side_by_side(length, Index(0), a, b, front);
+      sum_side_by_side(length, Index(0), a, tiles.b, front);
     } else {
-      sum_side_by_side(length, Index(0), a, b, front);
+      sum_side_by_side(length, Index(0), a, tiles.b, front);
       sum_side_by_side(length, rest, a_behind, b_behind, behind);
     }
   }
-  const Scalar* from = start == Start::bias ? bias : c.data;
-  const Index from_stride = start == Start::bias ? 0 : c.row_stride;
+  TileRows<V, Rows, Vectors> rows(tiles, first);
   RECUR_UNROLL
   for (int m = 0; m < Rows; ++m) {
     RECUR_UNROLL
     for (int v = 0; v < Vectors; ++v) {
-      const Scalar* before = from + m * from_stride + v * V::width;
-      Scalar* place = c.data + m * c.row_stride + v * V::width;
-      const bool whole = v + 1 < Vectors || last == V::width;
-      V total = front[0][m][v];
-      if (start != Start::zero) {
-        total = total + (whole ? V::load(before) : V::load(before, last));
-      }
+      V total = rows.with_start(front[0][m][v], v);
       RECUR_UNROLL
       for (int j = 1; j < together; ++j) {
         total = total + front[j][m][v];
@@ -132,27 +101,20 @@ RECUR_ALWAYS_INLINE void gemm_tile_in_parts(Index length, Index rest, const Gemm
           total = total + behind[j][m][v];
         }
       }
-      if (whole) {
-        total.store(place);
-      } else {
-        total.store(place, last);
-      }
+      rows.store(total, v);
     }
+    rows.next_row();
   }
 }
 
-// Several rows, two parts of `length` terms; in tiles whose heights differ by at most one.
+// M rows, two parts of `length` terms; in tiles whose heights differ by at most one.
 template <class V, int Vectors, int Most, class Scalar>
-void gemm_columns_in_parts(Index M, Index length, Index rest, const GemmA<Scalar>& a,
-                           const Scalar* b, const GemmC<Scalar>& c, Index last, Start start,
-                           const Scalar* bias) {
+void gemm_columns_in_parts(Index M, const Tiles<Scalar>& tiles, Index length, Index rest) {
   Index m = 0;
-  for (Index tiles = (M + Most - 1) / Most; tiles > 0; --tiles) {
-    const Index height = (M - m) / tiles;
+  for (Index count = (M + Most - 1) / Most; count > 0; --count) {
+    const Index height = (M - m) / count;
     with_constant<Most>(height, [&](auto rows) {
-      gemm_tile_in_parts<V, rows.value, Vectors, 2>(
-          length, rest, {a.data + m * a.row_stride, a.row_stride, a.column_stride}, b,
-          {c.data + m * c.row_stride, c.row_stride}, last, start, bias, false);
+      gemm_tile_in_parts<V, rows.value, Vectors, 2>(tiles, m, length, rest, false);
     });
     m += height;
   }
@@ -170,27 +132,31 @@ bool gemm_panel_in_parts(Index parts, Index M, Index columns, Index K, const Gem
   const Index rest = K - parts * length;
   if (M == 1) {
     with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
+      const Tiles<Scalar> tiles{K, a, b, width, c, last, start, bias};
       if (parts == 2) {
-        gemm_tile_in_parts<V, 1, vectors.value, 2>(length, rest, a, b, c, last, start, bias, back);
+        gemm_tile_in_parts<V, 1, vectors.value, 2>(tiles, 0, length, rest, back);
       } else if constexpr (vectors.value != 2) {
-        gemm_tile_in_parts<V, 1, vectors.value, 4>(length, rest, a, b, c, last, start, bias, back);
+        gemm_tile_in_parts<V, 1, vectors.value, 4>(tiles, 0, length, rest, back);
       }
     });
     return true;
   }
+  const Tiles<Scalar> tiles{K, a, b, width, c, last, start, bias};
   bool done = false;
   with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
     constexpr int Vectors = vectors.value;
     constexpr int most = std::min(tile_rows, tile_rows * tile_vectors / Vectors / 2);
     if (parts == 2 && (Vectors <= 2 || M <= 2 * most || K < 64)) {
-      gemm_columns_in_parts<V, Vectors, most>(M, length, rest, a, b, c, last, start, bias);
+      gemm_columns_in_parts<V, Vectors, most>(M, tiles, length, rest);
       done = true;
     } else if constexpr (Vectors == 1) {  // two parts, and two more
       const Index half = 2 * length;
-      gemm_columns_in_parts<V, 1, tile_rows>(M, length, 0, a, b, c, last, start, bias);
-      const GemmA<Scalar> behind{a.data + half * a.column_stride, a.row_stride, a.column_stride};
-      gemm_columns_in_parts<V, 1, tile_rows>(M, length, rest, behind, b + half * width, c, last,
-                                             Start::accumulate, bias);
+      gemm_columns_in_parts<V, 1, tile_rows>(M, tiles, length, 0);
+      Tiles<Scalar> behind = tiles;
+      behind.a.data += half * a.column_stride;
+      behind.b += half * width;
+      behind.start = Start::accumulate;
+      gemm_columns_in_parts<V, 1, tile_rows>(M, behind, length, rest);
       done = true;
     }
   });

@@ -20,6 +20,7 @@
 
 #include "recur/kernels/packet.hpp"
 #include "recur/kernels/prefetch.hpp"
+#include "recur/kernels/registers.hpp"
 
 namespace recur::inline RECUR_ABI::kernels {
 
@@ -113,15 +114,129 @@ inline constexpr Index m_block = 96;
 // Products of so many terms take longer than C takes to come from the memory: it is fetched first.
 inline constexpr Index far_ahead = 48;
 
-// One tile of C over K rows of B. `ahead`: read soon, one line of the cache a row of B,
-// `ahead_step` apart: the panels of a B that stands in the third-level cache or beyond come too
-// slowly to be waited for (H = 1,024: 8 % of the time). `last`: columns of the last register that
-// are C's. The start is a run-time choice, made once a tile: as a template argument it made three
-// times as many tiles to compile and not one of them faster.
+// What the tiles of a panel have in common: C (· × up to tile_vectors registers) = start + A B,
+// over K rows of B that are b_stride apart. last: columns of the last register that are C's. ahead:
+// read soon, or null: panels of a B that stands in the third-level cache or beyond come too slowly
+// to be waited for (H = 1,024: 8 % of the time).
+template <class Scalar>
+struct Tiles {
+  Index K;
+  GemmA<Scalar> a;
+  const Scalar* b;
+  Index b_stride;
+  GemmC<Scalar> c;
+  Index last;
+  Start start;
+  const Scalar* bias;
+  const Scalar* ahead = nullptr;
+};
+
+// What a tile multiplies by: a column of its rows of A, three of them by one address and the others
+// by another, and a row of B.
+template <class V, int Rows, int Vectors>
+class TileFactors {
+ public:
+  using Scalar = typename V::Scalar;
+
+  TileFactors() = default;
+  RECUR_ALWAYS_INLINE TileFactors(const Scalar* a, Index a_row, const Scalar* b)
+      : front_(a), behind_(a + half * a_row), b_(b) {
+    keep_in_general_register(front_);
+    keep_in_general_register(behind_);
+    keep_in_general_register(b_);
+  }
+
+  // sum += the product of both; then to the next column and the next row. a_column is given a
+  // register each time, or GCC makes a second loop for columns that stand side by side.
+  RECUR_ALWAYS_INLINE void add_product(Index a_row, Index& a_column, Index b_stride,
+                                       V (&sum)[Rows][Vectors]) {
+    V row[Vectors];
+    RECUR_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
+      V weight = V::load(b_ + v * V::width);
+      if constexpr (Rows > 1 && Vectors > 1) {
+        keep_in_register(weight);
+      }
+      row[v] = weight;
+    }
+    RECUR_UNROLL
+    for (int m = 0; m < Rows; ++m) {
+      const V factor(m < half ? front_[m * a_row] : behind_[(m - half) * a_row]);
+      RECUR_UNROLL
+      for (int v = 0; v < Vectors; ++v) {
+        sum[m][v] = multiply_add(factor, row[v], sum[m][v]);
+      }
+    }
+    keep_in_general_register(a_column);
+    front_ += a_column;
+    behind_ += a_column;
+    b_ += b_stride;
+  }
+
+ private:
+  static constexpr int half = Rows > 3 ? 3 : Rows;
+  const Scalar* front_;
+  const Scalar* behind_;
+  const Scalar* b_;
+};
+
+// The rows of C in which a tile ends, one after the other. The start is a run-time choice, made
+// once a tile: as a template argument it made three times as many tiles to compile and not one of
+// them faster.
+template <class V, int Rows, int Vectors>
+class TileRows {
+ public:
+  using Scalar = typename V::Scalar;
+
+  // Of the tile whose first row is `first`.
+  RECUR_ALWAYS_INLINE TileRows(const Tiles<Scalar>& tiles, Index first) {
+    const Tiles<Scalar>* all = &tiles;
+    if constexpr (Rows > 1) {  // keep nothing of this during the sums
+      keep_in_general_register(all);
+    }
+    start_ = all->start;
+    last_ = all->last;
+    stride_ = all->c.row_stride;
+    place_ = all->c.data + first * stride_;
+    before_ = start_ == Start::bias ? all->bias : place_;
+    before_stride_ = start_ == Start::bias ? 0 : stride_;
+  }
+
+  RECUR_ALWAYS_INLINE V with_start(const V& sum, int v) const {
+    return start_ == Start::zero ? sum
+           : whole(v)            ? sum + V::load(before_ + v * V::width)
+                                 : sum + V::load(before_ + v * V::width, last_);
+  }
+
+  RECUR_ALWAYS_INLINE void store(const V& sum, int v) const {
+    if (whole(v)) {
+      sum.store(place_ + v * V::width);
+    } else {
+      sum.store(place_ + v * V::width, last_);
+    }
+  }
+
+  RECUR_ALWAYS_INLINE void next_row() {
+    place_ += stride_;
+    before_ += before_stride_;
+    keep_in_general_register(place_);
+    keep_in_general_register(before_);
+  }
+
+ private:
+  RECUR_ALWAYS_INLINE bool whole(int v) const { return v + 1 < Vectors || last_ == V::width; }
+
+  Start start_;
+  Index last_;
+  Scalar* place_;
+  const Scalar* before_;
+  Index stride_;
+  Index before_stride_;
+};
+
+// The tile whose first row is `first`. `ahead`: a line of the cache for every row of B.
 template <class V, int Rows, int Vectors, class Scalar>
-RECUR_ALWAYS_INLINE void gemm_tile(Index K, const GemmA<Scalar>& a, const Scalar* b, Index b_stride,
-                                   const GemmC<Scalar>& c, Index last, Start start,
-                                   const Scalar* bias, const Scalar* ahead, Index ahead_step) {
+RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, const Scalar* ahead) {
   V sum[Rows][Vectors];
   RECUR_UNROLL
   for (int m = 0; m < Rows; ++m) {
@@ -130,60 +245,48 @@ RECUR_ALWAYS_INLINE void gemm_tile(Index K, const GemmA<Scalar>& a, const Scalar
       sum[m][v] = V(Scalar(0));
     }
   }
-  if (start == Start::accumulate && K >= far_ahead) {
+  if (tiles.start == Start::accumulate && tiles.K >= far_ahead) {
+    const Scalar* place = tiles.c.data + first * tiles.c.row_stride;
     RECUR_UNROLL
     for (int m = 0; m < Rows; ++m) {
       RECUR_UNROLL
       for (int v = 0; v < Vectors; ++v) {
-        prefetch_to_change(c.data + m * c.row_stride + v * V::width);
+        prefetch_to_change(place + v * V::width);
       }
+      place += tiles.c.row_stride;
+      keep_in_general_register(place);
     }
   }
-  const Scalar* factors = a.data;
-  const Index a_row = a.row_stride;
-  const Index a_column = a.column_stride;
-  for (Index k = 0; k < K; ++k) {
-    V row[Vectors];
-    RECUR_UNROLL
-    for (int v = 0; v < Vectors; ++v) {
-      V weight = V::load(b + v * V::width);
-      if constexpr (Rows > 1 && Rows < 5 && Vectors > 1) {
-        keep_in_register(weight);
-      }
-      row[v] = weight;
-    }
-    RECUR_UNROLL
-    for (int m = 0; m < Rows; ++m) {
-      const V factor(factors[m * a_row]);
-      RECUR_UNROLL
-      for (int v = 0; v < Vectors; ++v) {
-        sum[m][v] = multiply_add(factor, row[v], sum[m][v]);
-      }
-    }
+  const Index a_row = tiles.a.row_stride;
+  Index a_column = tiles.a.column_stride;
+  const Index b_stride = tiles.b_stride;
+  TileFactors<V, Rows, Vectors> factors(tiles.a.data + first * a_row, a_row, tiles.b);
+  keep_in_general_register(ahead);
+  for (Index k = tiles.K; k > 0; --k) {
+    factors.add_product(a_row, a_column, b_stride, sum);
     prefetch_for_later(ahead);
-    ahead += ahead_step;
-    factors += a_column;
-    b += b_stride;
+    ahead += V::width;
   }
-  // A row of what C starts from; that of the bias is the same for all rows.
-  const Scalar* from = start == Start::bias ? bias : c.data;
-  const Index from_stride = start == Start::bias ? 0 : c.row_stride;
+  TileRows<V, Rows, Vectors> rows(tiles, first);
   RECUR_UNROLL
   for (int m = 0; m < Rows; ++m) {
     RECUR_UNROLL
     for (int v = 0; v < Vectors; ++v) {
-      const Scalar* before = from + m * from_stride + v * V::width;
-      Scalar* place = c.data + m * c.row_stride + v * V::width;
-      const bool whole = v + 1 < Vectors || last == V::width;
-      if (start != Start::zero) {
-        sum[m][v] = sum[m][v] + (whole ? V::load(before) : V::load(before, last));
-      }
-      if (whole) {
-        sum[m][v].store(place);
-      } else {
-        sum[m][v].store(place, last);
-      }
+      rows.store(rows.with_start(sum[m][v], v), v);
     }
+    rows.next_row();
+  }
+}
+
+// Tiles [begin, end), whose rows begin at `first`. Each of the first ones fetches a part of what is
+// read soon; the others fetch what is there already.
+template <class V, int Rows, int Vectors, class Scalar>
+void gemm_tiles(const Tiles<Scalar>& tiles, Index begin, Index end, Index first) {
+  for (Index tile = begin; tile < end; ++tile, first += Rows) {
+    gemm_tile<V, Rows, Vectors>(tiles, first,
+                                tiles.ahead != nullptr && tile < Vectors
+                                    ? tiles.ahead + tile * tiles.K * V::width
+                                    : tiles.b);
   }
 }
 
@@ -199,25 +302,19 @@ RECUR_ALWAYS_INLINE void with_constant(Index n, F&& f) {
   f(std::integral_constant<int, Max>{});
 }
 
-// All rows of up to tile_vectors registers, in tiles whose heights differ by at most one.
+// All M rows, in tiles whose heights differ by at most one.
 template <class V, int Vectors, class Scalar>
-void gemm_columns(Index M, Index K, const GemmA<Scalar>& a, const Scalar* b, Index b_stride,
-                  const GemmC<Scalar>& c, Index last, Start start, const Scalar* bias,
-                  const Scalar* ahead) {
-  const Index tiles = (M + tile_rows - 1) / tile_rows;
-  const Index low = tiles > 1 ? M / tiles : M;  // the first ones have so many rows,
-  const Index high = M - tiles * low;           // the last `high` one more
-  Index m = 0;
-  for (Index tile = 0; tile < tiles; ++tile) {
-    const Index height = low + (tile < tiles - high ? 0 : 1);
-    with_constant<tile_rows>(height, [&](auto rows) {
-      gemm_tile<V, rows.value, Vectors>(
-          K, {a.data + m * a.row_stride, a.row_stride, a.column_stride}, b, b_stride,
-          {c.data + m * c.row_stride, c.row_stride}, last, start, bias,
-          ahead != nullptr && tile < Vectors ? ahead + tile * K * V::width : b,
-          ahead != nullptr && tile < Vectors ? V::width : 0);
-    });
-    m += height;
+void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
+  const Index count = (M + tile_rows - 1) / tile_rows;
+  const Index low = count > 1 ? M / count : M;  // the first ones have so many rows,
+  const Index high = M - count * low;           // the last `high` one more
+  const auto multiply = [&](Index height, Index begin, Index end, Index first) {
+    with_constant<tile_rows>(
+        height, [&](auto rows) { gemm_tiles<V, rows.value, Vectors>(tiles, begin, end, first); });
+  };
+  multiply(low, 0, count - high, 0);
+  if (high > 0) {
+    multiply(low + 1, count - high, count, (count - high) * low);
   }
 }
 
@@ -231,8 +328,15 @@ void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const S
     const Index rest = columns - n;
     with_constant<tile_vectors>((rest + V::width - 1) / V::width, [&](auto vectors) {
       const Index last = std::min<Index>(V::width, rest - (vectors.value - 1) * V::width);
-      gemm_columns<V, vectors.value>(M, K, a, b + n, b_stride, {c.data + n, c.row_stride}, last,
-                                     start, start == Start::bias ? bias + n : nullptr, ahead);
+      gemm_columns<V, vectors.value>(M, Tiles<Scalar>{K,
+                                                      a,
+                                                      b + n,
+                                                      b_stride,
+                                                      {c.data + n, c.row_stride},
+                                                      last,
+                                                      start,
+                                                      start == Start::bias ? bias + n : nullptr,
+                                                      ahead});
     });
   }
 }
