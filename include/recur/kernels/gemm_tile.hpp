@@ -353,14 +353,24 @@ void gemm_row(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index p
   for (int v = 0; v < count; ++v) {
     sum[v] = V(Scalar(0));
   }
-  for (Index k = 0; k < K; ++k) {
-    const V factor(a[k * a_stride]);
+  const Scalar* panels[Panels];
+  RECUR_UNROLL
+  for (int p = 0; p < Panels; ++p) {
+    panels[p] = b + p * panel_stride;
+    keep_in_general_register(panels[p]);
+  }
+  for (Index k = K; k > 0; --k) {
+    const V factor(*a);
     RECUR_UNROLL
     for (int v = 0; v < count; ++v) {
-      sum[v] = multiply_add(
-          factor, V::load(b + v / Vectors * panel_stride + v % Vectors * V::width), sum[v]);
+      sum[v] = multiply_add(factor, V::load(panels[v / Vectors] + v % Vectors * V::width), sum[v]);
     }
-    b += Vectors * V::width;
+    keep_in_general_register(a_stride);
+    a += a_stride;
+    RECUR_UNROLL
+    for (int p = 0; p < Panels; ++p) {
+      panels[p] += Vectors * V::width;
+    }
   }
   RECUR_UNROLL
   for (int v = 0; v < count; ++v) {
