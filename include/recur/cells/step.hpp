@@ -256,13 +256,12 @@ struct GradientRows {
   const Scalar* d_h = nullptr;  ///< (rows × output), by h' after it; row k at k, as in d_slots
 };
 
-/// Scratch memory of parameter_gradients: x, h_prev and h' before the projection as the second
-/// factor of a product.
+/// Scratch memory of parameter_gradients: the second factors of its products.
 template <class Scalar>
 struct PackedFactors {
   kernels::PackedMatrix<Scalar> x;
   kernels::PackedMatrix<Scalar> h_prev;
-  kernels::PackedMatrix<Scalar> unprojected;
+  kernels::PackedMatrix<Scalar> made;  ///< h' before the projection, or the operand
 };
 
 /// The gradients by all parameters, dW_ih = d_slotsᵀ x, dW_hh = d_slotsᵀ h_prev, …: overwritten
@@ -281,64 +280,89 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
   // its rows stand together.
   struct Factor {
     kernels::RowsB<Scalar> rows;
+    const Index* places;
     Index columns;
     kernels::PackedMatrix<Scalar>& packed;
     bool narrow() const { return columns <= kernels::native_width<Scalar>; }
+    bool as_it_is() const { return narrow() && places == nullptr; }
   };
-  const auto factor = [&](kernels::RowsB<Scalar> rows, const Index* places, Index columns,
-                          kernels::PackedMatrix<Scalar>& scratch) {
-    Factor right{rows, columns, scratch};
-    if (places != nullptr) {
-      scratch.assign(r.rows, columns, kernels::ScatteredRowsB<Scalar>{rows, places});
-      right.rows = {scratch.operand().data, kernels::native_width<Scalar>};  // if narrow
-    } else if (!right.narrow()) {
-      scratch.assign(r.rows, columns, rows);
+  Factor factors[] = {
+      {{r.x, r.x_stride}, r.places, n.input, packed.x},
+      {{r.h_prev, r.h_stride}, r.places, n.output, packed.h_prev},
+      n.projected()  // else of a cell of two products: it stands behind the gates, as forward left
+                     // it
+          ? Factor{{r.unprojected, r.unprojected_stride}, r.places, n.hidden, packed.made}
+          : Factor{d_slots(gates), nullptr, n.hidden, packed.made}};
+  const auto& [x, h_prev, made] = factors;
+  const Index factor_count = n.projected() || math::TwoProducts<E> ? 3 : 2;
+  for (Index k = 0; k < factor_count; ++k) {  // here, as it may throw
+    if (!factors[k].as_it_is()) {
+      factors[k].packed.reserve(r.rows, factors[k].columns);
     }
-    return right;
-  };
-  // Row m of dW = sum over rows of column m of `left` times a row of `right`.
-  const auto product = [&](kernels::RowsB<Scalar> left, Index count, const Factor& right,
-                           Scalar* to) {
-    kernels::parallel_ranges(threads, count, kernels::tile_rows, [&](Index first, Index last) {
-      const kernels::RowsB<Scalar> columns{left.data + first, left.row_stride};
-      const kernels::GemmC<Scalar> sum{to + first * right.columns, right.columns};
-      if (right.narrow()) {
-        kernels::narrow_transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
-                                                   right.rows, sum, start);
-      } else {
-        kernels::transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
-                                            right.packed.operand(), sum, start);
+  }
+  kernels::parallel_ranges(threads, factor_count, 1, [&](Index first, Index last) {
+    for (Index k = first; k < last; ++k) {
+      Factor& factor = factors[k];
+      if (factor.places != nullptr) {
+        factor.packed.assign(r.rows, factor.columns,
+                             kernels::ScatteredRowsB<Scalar>{factor.rows, factor.places});
+        factor.rows = {factor.packed.operand().data, kernels::native_width<Scalar>};  // if narrow
+      } else if (!factor.narrow()) {
+        factor.packed.assign(r.rows, factor.columns, factor.rows);
       }
-    });
-  };
-  const auto sums = [&](Index first_slot, Index count, Scalar* to, Scalar* also = nullptr) {
-    kernels::sum_rows<Scalar>(r.rows, count, d_slots(first_slot), start, to, also);
-  };
-
-  const Factor x = factor({r.x, r.x_stride}, r.places, n.input, packed.x);
-  const Factor h_prev = factor({r.h_prev, r.h_stride}, r.places, n.output, packed.h_prev);
-  product(d_slots(0), gates, x, gradients.weight_ih.data());
-  product(d_slots(0), w.shared(), h_prev, gradients.weight_hh.data());
-  Scalar* apart = gradients.weight_hh.data() + w.shared() * n.output;
-  if constexpr (math::TwoProducts<E>) {  // the operand stands behind the gates, as forward left it
-    product(d_slots(w.shared()), w.apart(),
-            factor(d_slots(gates), nullptr, n.hidden, packed.h_prev), apart);
-  } else if constexpr (E::shared_gates < E::gates) {
-    product(d_slots(gates), w.apart(), h_prev, apart);
-  }
-  if (n.bias) {
-    constexpr int same = math::TwoProducts<E> ? E::gates : E::shared_gates;
-    sums(0, same * n.hidden, gradients.bias_ih.data(), gradients.bias_hh.data());
-    if constexpr (same < E::gates) {
-      sums(w.shared(), w.apart(), gradients.bias_ih.data() + w.shared());
-      sums(gates, w.apart(), gradients.bias_hh.data() + w.shared());
     }
-  }
-  if (n.projected()) {
-    product({r.d_h, n.output}, n.output,
-            factor({r.unprojected, r.unprojected_stride}, r.places, n.hidden, packed.unprojected),
-            gradients.weight_hr.data());
-  }
+  });
+
+  kernels::parallel_ranges(threads, threads, 1, [&](Index first_part, Index last_part) {
+    const auto share = [&](Index count, Index grain, auto&& f) {
+      const Index first = kernels::range_begin(first_part, threads, count, grain);
+      const Index last = kernels::range_begin(last_part, threads, count, grain);
+      if (first < last) {
+        f(first, last);
+      }
+    };
+    // Row m of dW = sum over rows of column m of `left` times a row of `right`.
+    const auto product = [&](kernels::RowsB<Scalar> left, Index count, const Factor& right,
+                             Scalar* to) {
+      share(count, kernels::tile_rows, [&](Index first, Index last) {
+        const kernels::RowsB<Scalar> columns{left.data + first, left.row_stride};
+        const kernels::GemmC<Scalar> sum{to + first * right.columns, right.columns};
+        if (right.narrow()) {
+          kernels::narrow_transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
+                                                     right.rows, sum, start);
+        } else {
+          kernels::transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
+                                              right.packed.operand(), sum, start);
+        }
+      });
+    };
+    const auto sums = [&](Index first_slot, Index count, Scalar* to, Scalar* also = nullptr) {
+      share(count, kernels::tile_columns<Scalar>, [&](Index first, Index last) {
+        kernels::sum_rows<Scalar>(r.rows, last - first, d_slots(first_slot + first), start,
+                                  to + first, also == nullptr ? also : also + first);
+      });
+    };
+
+    product(d_slots(0), gates, x, gradients.weight_ih.data());
+    product(d_slots(0), w.shared(), h_prev, gradients.weight_hh.data());
+    Scalar* apart = gradients.weight_hh.data() + w.shared() * n.output;
+    if constexpr (math::TwoProducts<E>) {
+      product(d_slots(w.shared()), w.apart(), made, apart);
+    } else if constexpr (E::shared_gates < E::gates) {
+      product(d_slots(gates), w.apart(), h_prev, apart);
+    }
+    if (n.bias) {
+      constexpr int same = math::TwoProducts<E> ? E::gates : E::shared_gates;
+      sums(0, same * n.hidden, gradients.bias_ih.data(), gradients.bias_hh.data());
+      if constexpr (same < E::gates) {
+        sums(w.shared(), w.apart(), gradients.bias_ih.data() + w.shared());
+        sums(gates, w.apart(), gradients.bias_hh.data() + w.shared());
+      }
+    }
+    if (n.projected()) {
+      product({r.d_h, n.output}, n.output, made, gradients.weight_hr.data());
+    }
+  });
 }
 
 }  // namespace recur::inline RECUR_ABI::cells

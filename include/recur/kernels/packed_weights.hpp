@@ -28,6 +28,9 @@ class PackedMatrix {
     }
   }
 
+  /// The memory that the next function needs for so large a B.
+  void reserve(Index K, Index N) { resize(K, N, 0); }
+
   /// B (K × N) as it stands elsewhere, RowsB or ScatteredRowsB; all columns in panels, or but for
   /// the last ones, which are left alone.
   template <class Rows = RowsB<Scalar>>
