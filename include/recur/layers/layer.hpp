@@ -148,7 +148,8 @@ class Layer {
     const Index width = weights_[0].slots();
     // Of the chunk's rows, x and h are copied beside the slots.
     const Index chunk =
-        std::min(std::max(chunk_rows<Scalar>(width + n.input + n.output), schedule_.batch),
+        std::min(std::max(chunk_rows<Scalar>(width + n.input + n.output, enough_rows_backward),
+                          schedule_.batch),
                  schedule_.steps * schedule_.batch);
     reserve(work.slots, chunk, width);
     reserve(work.d_h_steps, n.projected() ? chunk : 0, n.output);
