@@ -10,9 +10,10 @@
 //                                       dx = d_slots W_ih; dW += d_slotsᵀ x, … one product each
 //
 // A chunk (chunks.hpp) is a number of steps whose slots stay in the second-level cache. The threads
-// share the rows of the products, and the sequences of the batch (and directions) in the scan,
-// which needs no barrier; of a few sequences and many units, they share the units, and meet at
-// every step.
+// share the sequences of the batch (and directions), which needs no barrier: each multiplies the
+// inputs of its own and scans them, while their slots are in its cache. Of too few sequences for
+// that, they share the rows of the products; of a few sequences and many units, they share the
+// units, and meet at every step. The gradients by the weights are always shared by their rows.
 #pragma once
 
 #include <algorithm>  // std::clamp, std::min, std::max
@@ -77,6 +78,8 @@ class Layer {
       const Index rows = products <= in_cache ? 2 : Index(kernels::tile_rows);
       parts_ =
           std::clamp<Index>(schedule.batch / rows, 1, std::max(threads_ / directions_, Index(1)));
+      products_in_tasks_ = directions_ * parts_ > 1 &&
+                           (parts_ == 1 || schedule.batch / parts_ >= kernels::tile_rows);
     }
   }
 
@@ -85,27 +88,34 @@ class Layer {
   /// the slots: with record = true by what backward needs, where it reads them.
   void forward(Index first, Index count, const Scalar* x, Index x_row, bool record,
                std::span<const DirectionBuffers<Scalar>> buffers) const {
-    for (Index d = 0; d < directions_; ++d) {
+    const auto multiply = [&](Index d, Index row, Index rows) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
-      const CellSizes& n = w.sizes();
-      const Index begin = steps_of(d, first, count).first;
-      const Index rows = schedule_.running_rows(begin, begin + count);
+      const Index slot_row = row - buffer.slots_first * schedule_.batch;
+      cells::input_sums(w, rows, x + row * x_row, x_row,
+                        {buffer.slots + slot_row * w.slots(), w.slots()});
+    };
+    for (Index d = 0; d < directions_ && !products_in_tasks_; ++d) {
+      const CellSizes& n = weights_[static_cast<std::size_t>(d)].sizes();
+      const auto [begin, end] = steps_of(d, first, count);
+      const Index rows = schedule_.running_rows(begin, end);
       const bool alone = step_threads_ == 1 && directions_ * parts_ == 1;  // in the scan
       const int threads = kernels::useful_threads(
           static_cast<double>(n.gates * n.hidden * n.input * rows), threads_, alone);
       kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
-        schedule_.for_each_block(begin, begin + count, from, to, [&](Index row, Index block) {
-          const Index slot_row = row - buffer.slots_first * schedule_.batch;
-          cells::input_sums(w, block, x + row * x_row, x_row,
-                            {buffer.slots + slot_row * w.slots(), w.slots()});
-        });
+        schedule_.for_each_block(begin, end, from, to,
+                                 [&](Index row, Index block) { multiply(d, row, block); });
       });
     }
     for_each_task(first, count, [&](Index d, Index from, Index to) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
       const Index hidden = w.sizes().hidden;
+      if (products_in_tasks_) {
+        const auto [begin, end] = steps_of(d, first, count);
+        schedule_.for_each_block_of_part(
+            begin, end, from, to, [&](Index row, Index, Index block) { multiply(d, row, block); });
+      }
       const bool keep = record && math::backward_reads_slots<E>;
       const Index sign = d == 0 ? 1 : -1;
       const Index row_step = sign * schedule_.batch;
@@ -164,10 +174,12 @@ class Layer {
     Index first = 0;
     for (Index last = schedule_.steps; last > 0; last = first) {
       first = chunk_begin(last, chunk);
-      scan_backward(first, last, recorded, d_output, work);
+      // Of two directions it is a sum, which the tasks would have to take turns for.
+      Scalar* in_tasks = products_in_tasks_ && directions_ == 1 ? d_x : nullptr;
+      scan_backward(first, last, recorded, d_output, in_tasks, work);
       for (Index d = 0; d < directions_; ++d) {
-        products_backward(d, first, last, x, x_row, recorded, d_x, work, starts[d],
-                          *gradients[static_cast<std::size_t>(d)]);
+        products_backward(d, first, last, x, x_row, recorded, in_tasks == nullptr ? d_x : nullptr,
+                          work, starts[d], *gradients[static_cast<std::size_t>(d)]);
       }
     }
     for (Index d = 0; d < directions_; ++d) {
@@ -231,10 +243,12 @@ class Layer {
     });
   }
 
-  // Steps of the chunk, last step of each direction first: d_slots of the chunk into work.slots.
+  // Steps of the chunk, last step of each direction first: d_slots of the chunk into work.slots;
+  // and d_x (only of a single direction), unless it is null.
   void scan_backward(Index first, Index last,
                      std::span<const DirectionBuffers<const Scalar>> recorded,
-                     Tensor3View<const Scalar> d_output, Workspace<Scalar>& work) const {
+                     Tensor3View<const Scalar> d_output, Scalar* d_x,
+                     Workspace<Scalar>& work) const {
     for_each_task(first, last - first, [&](Index d, Index from, Index to) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& record = recorded[static_cast<std::size_t>(d)];
@@ -285,6 +299,13 @@ class Layer {
           at.d_unprojected = work.d_unprojected[d].data() + from * n.hidden;
         }
         cells::scan_backward<E, Scalar>(w, steps, at, d_state, step_threads_);
+      }
+      if (d_x != nullptr) {
+        schedule_.for_each_block_of_part(
+            begin, end, from, to, [&](Index row, Index counted, Index rows) {
+              cells::input_gradient<E, Scalar>(w, rows, {d_slots + counted * w.slots(), w.slots()},
+                                               d_x + row * n.input, n.input);
+            });
       }
     });
   }
@@ -357,8 +378,9 @@ class Layer {
   const Schedule& schedule_;
   Index directions_;
   int threads_ = 1;
-  int step_threads_ = 1;  // that share the units of a single step
-  Index parts_ = 1;       // of the batch, that are scanned at the same time
+  int step_threads_ = 1;            // that share the units of a single step
+  Index parts_ = 1;                 // of the batch, that are scanned at the same time
+  bool products_in_tasks_ = false;  // products with the inputs, and gradients by them, by sequences
 };
 
 }  // namespace recur::inline RECUR_ABI::layers

@@ -145,6 +145,25 @@ struct Schedule {
     for_each_block(first, last, 0, (last - first) * batch, f);
   }
 
+  /// Of every step, the rows [from, to) that run: calls f(row, counted, count) on blocks of rows
+  /// that follow each other in a (T·B × ·) matrix. counted: rows that run before the block, in
+  /// steps [first, last).
+  template <class F>
+  void for_each_block_of_part(Index first, Index last, Index from, Index to, F&& f) const {
+    if (full() && from == 0 && to == batch) {
+      f(first * batch, Index(0), (last - first) * batch);
+      return;
+    }
+    Index before = 0;
+    for (Index t = first; t < last; ++t) {
+      const Index count = std::min(to, running(t)) - from;
+      if (count > 0) {
+        f(t * batch + from, before + from, count);
+      }
+      before += running(t);
+    }
+  }
+
   /// Row at which part `part` of `parts` begins, when steps [first, last) are shared by sequences:
   /// every part has about as many running rows.
   Index part_begin(Index first, Index last, Index part, Index parts) const {
