@@ -286,14 +286,15 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
     bool narrow() const { return columns <= kernels::native_width<Scalar>; }
     bool as_it_is() const { return narrow() && places == nullptr; }
   };
+  // The third: of a cell of two products the operand, which forward left behind the gates.
   Factor factors[] = {
       {{r.x, r.x_stride}, r.places, n.input, packed.x},
       {{r.h_prev, r.h_stride}, r.places, n.output, packed.h_prev},
-      n.projected()  // else of a cell of two products: it stands behind the gates, as forward left
-                     // it
-          ? Factor{{r.unprojected, r.unprojected_stride}, r.places, n.hidden, packed.made}
-          : Factor{d_slots(gates), nullptr, n.hidden, packed.made}};
-  const auto& [x, h_prev, made] = factors;
+      n.projected() ? Factor{{r.unprojected, r.unprojected_stride}, r.places, n.hidden, packed.made}
+                    : Factor{d_slots(gates), nullptr, n.hidden, packed.made}};
+  const Factor& x = factors[0];
+  const Factor& h_prev = factors[1];
+  const Factor& made = factors[2];
   const Index factor_count = n.projected() || math::TwoProducts<E> ? 3 : 2;
   for (Index k = 0; k < factor_count; ++k) {  // here, as it may throw
     if (!factors[k].as_it_is()) {

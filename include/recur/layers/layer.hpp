@@ -97,13 +97,13 @@ class Layer {
     };
     for (Index d = 0; d < directions_ && !products_in_tasks_; ++d) {
       const CellSizes& n = weights_[static_cast<std::size_t>(d)].sizes();
-      const auto [begin, end] = steps_of(d, first, count);
-      const Index rows = schedule_.running_rows(begin, end);
+      const Index begin = steps_of(d, first, count).first;
+      const Index rows = schedule_.running_rows(begin, begin + count);
       const bool alone = step_threads_ == 1 && directions_ * parts_ == 1;  // in the scan
       const int threads = kernels::useful_threads(
           static_cast<double>(n.gates * n.hidden * n.input * rows), threads_, alone);
       kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
-        schedule_.for_each_block(begin, end, from, to,
+        schedule_.for_each_block(begin, begin + count, from, to,
                                  [&](Index row, Index block) { multiply(d, row, block); });
       });
     }
