@@ -60,7 +60,7 @@ struct LayerTape {
 /// (and two states more of h and c). A training step needs besides: with several layers T·B·D·H for
 /// the gradient between them (twice that with two directions), and for a chunk of at most 512 KB of
 /// slots or 256 rows, whichever is more: the gradients by its slots, and copies of its rows of the
-/// input and of h.
+/// input, of h, and of what a projection or a second product multiplies.
 template <class Scalar>
 struct Tape {
   Schedule schedule;
