@@ -82,24 +82,23 @@ TEST(Schedule, PartsOfTheRunningRows) {
 
 // What a thread takes of a chunk: some sequences, step by step.
 TEST(Schedule, BlocksOfAPart) {
-  using Parts = std::vector<std::vector<Index>>;  // row, rows counted before it, rows
+  using Parts = std::vector<Schedule::Block>;
   const auto part = [](const Schedule& schedule, Index first, Index last, Index from, Index to) {
     Parts blocks;
     schedule.for_each_block_of_part(first, last, from, to,
-                                    [&](Index row, Index counted, Index count) {
-                                      blocks.push_back({row, counted, count});
-                                    });
+                                    [&](const Schedule::Block& block) { blocks.push_back(block); });
     return blocks;
   };
+  // row, rows counted before it; rows, steps; to the next step, among all rows and counted ones
   const Schedule lengths = schedule_of(4, {2, 4, 3});  // 3, 3, 2 and 1 run
-  EXPECT_EQ(part(lengths, 0, 4, 1, 3), (Parts{{1, 1, 2}, {4, 4, 2}, {7, 7, 1}}));
-  EXPECT_EQ(part(lengths, 1, 4, 1, 3), (Parts{{4, 1, 2}, {7, 4, 1}}));
-  EXPECT_EQ(part(lengths, 2, 4, 0, 3), (Parts{{6, 0, 2}, {9, 2, 1}}));
+  EXPECT_EQ(part(lengths, 0, 4, 1, 3), (Parts{{1, 1, 2, 2, 3, 3}, {7, 7, 1, 1, 3, 2}}));
+  EXPECT_EQ(part(lengths, 1, 4, 1, 3), (Parts{{4, 1, 2, 1, 3, 3}, {7, 4, 1, 1, 3, 2}}));
+  EXPECT_EQ(part(lengths, 2, 4, 0, 3), (Parts{{6, 0, 2, 1, 3, 2}, {9, 2, 1, 1, 3, 1}}));
   EXPECT_EQ(part(lengths, 3, 4, 1, 3), Parts{});
   Schedule full;
   full.assign(3, 10);
-  EXPECT_EQ(part(full, 1, 3, 0, 10), (Parts{{10, 0, 20}}));  // at once
-  EXPECT_EQ(part(full, 1, 3, 4, 10), (Parts{{14, 4, 6}, {24, 14, 6}}));
+  EXPECT_EQ(part(full, 1, 3, 0, 10), (Parts{{10, 0, 20, 1, 20, 20}}));  // at once
+  EXPECT_EQ(part(full, 1, 3, 4, 10), (Parts{{14, 4, 6, 2, 10, 10}}));
 }
 
 // Two threads: the sequence of eight steps is as much work as the other four.

@@ -12,6 +12,7 @@
 #include "recur/kernels/backward_scan.hpp"
 #include "recur/kernels/forward_scan.hpp"
 #include "recur/kernels/forward_step.hpp"
+#include "recur/kernels/gemm_steps.hpp"
 #include "recur/kernels/threads.hpp"
 #include "recur/kernels/transposed_product.hpp"
 #include "recur/kernels/two_products.hpp"
@@ -30,12 +31,13 @@ struct Weights {
   Index apart() const { return (E::gates - E::shared_gates) * sizes().hidden; }
 };
 
-/// sums = W_ih x + b_ih + b_hh for `rows` rows of x (rows × I, row stride x_stride). Overwrites the
-/// slots of the gates; the recurrent halves that stand apart (GRU: the last slot) are left alone.
+/// sums = W_ih x + b_ih + b_hh for `rows` rows of x (rows × I, row stride x_stride), and as many of
+/// other steps. Overwrites the slots of the gates; the recurrent halves that stand apart (GRU: the
+/// last slot) are left alone.
 template <class E, class Scalar>
 void input_sums(const Weights<E, Scalar>& w, Index rows, const Scalar* x, Index x_stride,
-                kernels::SlotRows<Scalar> sums) {
-  kernels::gemm<Scalar>(rows, w.shared() + w.apart(), w.sizes().input, {x, x_stride, 1},
+                kernels::SlotRows<Scalar> sums, kernels::Repeat steps = {}) {
+  kernels::gemm<Scalar>(steps, rows, w.shared() + w.apart(), w.sizes().input, {x, x_stride, 1},
                         w.packed.ih.operand(), {sums.data, sums.stride}, kernels::Start::bias,
                         w.packed.bias.data());
 }
@@ -232,11 +234,12 @@ void scan_backward(const Weights<E, Scalar>& w, Index steps, const BackwardSteps
   steps_backward<E, Scalar>(w, steps, at, d, threads);
 }
 
-/// dx = d_slots · W_ih (rows × I): overwritten.
+/// dx = d_slots · W_ih (rows × I), and those of other steps: overwritten.
 template <class E, class Scalar>
 void input_gradient(const Weights<E, Scalar>& w, Index rows,
-                    kernels::SlotRows<const Scalar> d_slots, Scalar* dx, Index dx_stride) {
-  kernels::gemm<Scalar>(rows, w.sizes().input, w.shared() + w.apart(),
+                    kernels::SlotRows<const Scalar> d_slots, Scalar* dx, Index dx_stride,
+                    kernels::Repeat steps = {}) {
+  kernels::gemm<Scalar>(steps, rows, w.sizes().input, w.shared() + w.apart(),
                         {d_slots.data, d_slots.stride, 1}, w.packed.ih_back.operand(),
                         {dx, dx_stride}, kernels::Start::zero);
 }

@@ -78,8 +78,7 @@ class Layer {
       const Index rows = products <= in_cache ? 2 : Index(kernels::tile_rows);
       parts_ =
           std::clamp<Index>(schedule.batch / rows, 1, std::max(threads_ / directions_, Index(1)));
-      products_in_tasks_ = directions_ * parts_ > 1 &&
-                           (parts_ == 1 || schedule.batch / parts_ >= kernels::tile_rows);
+      products_in_tasks_ = directions_ * parts_ > 1;
     }
   }
 
@@ -88,12 +87,12 @@ class Layer {
   /// the slots: with record = true by what backward needs, where it reads them.
   void forward(Index first, Index count, const Scalar* x, Index x_row, bool record,
                std::span<const DirectionBuffers<Scalar>> buffers) const {
-    const auto multiply = [&](Index d, Index row, Index rows) {
+    const auto multiply = [&](Index d, Index row, Index rows, kernels::Repeat steps = {}) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
       const Index slot_row = row - buffer.slots_first * schedule_.batch;
       cells::input_sums(w, rows, x + row * x_row, x_row,
-                        {buffer.slots + slot_row * w.slots(), w.slots()});
+                        {buffer.slots + slot_row * w.slots(), w.slots()}, steps);
     };
     for (Index d = 0; d < directions_ && !products_in_tasks_; ++d) {
       const CellSizes& n = weights_[static_cast<std::size_t>(d)].sizes();
@@ -113,8 +112,10 @@ class Layer {
       const Index hidden = w.sizes().hidden;
       if (products_in_tasks_) {
         const auto [begin, end] = steps_of(d, first, count);
-        schedule_.for_each_block_of_part(
-            begin, end, from, to, [&](Index row, Index, Index block) { multiply(d, row, block); });
+        schedule_.for_each_block_of_part(begin, end, from, to, [&](const Schedule::Block& block) {
+          multiply(d, block.row, block.rows,
+                   {block.steps, block.row_step * x_row, block.row_step * w.slots()});
+        });
       }
       const bool keep = record && math::backward_reads_slots<E>;
       const Index sign = d == 0 ? 1 : -1;
@@ -301,11 +302,12 @@ class Layer {
         cells::scan_backward<E, Scalar>(w, steps, at, d_state, step_threads_);
       }
       if (d_x != nullptr) {
-        schedule_.for_each_block_of_part(
-            begin, end, from, to, [&](Index row, Index counted, Index rows) {
-              cells::input_gradient<E, Scalar>(w, rows, {d_slots + counted * w.slots(), w.slots()},
-                                               d_x + row * n.input, n.input);
-            });
+        schedule_.for_each_block_of_part(begin, end, from, to, [&](const Schedule::Block& block) {
+          cells::input_gradient<E, Scalar>(
+              w, block.rows, {d_slots + block.counted * w.slots(), w.slots()},
+              d_x + block.row * n.input, n.input,
+              {block.steps, block.counted_step * w.slots(), block.row_step * n.input});
+        });
       }
     });
   }

@@ -145,22 +145,35 @@ struct Schedule {
     for_each_block(first, last, 0, (last - first) * batch, f);
   }
 
-  /// Of every step, the rows [from, to) that run: calls f(row, counted, count) on blocks of rows
-  /// that follow each other in a (T·B × ·) matrix. counted: rows that run before the block, in
-  /// steps [first, last).
+  /// Rows of several steps: `rows` of each one, the next step's `row_step` farther on in a (T·B × ·)
+  /// matrix, and `counted_step` where only the rows that run are counted.
+  struct Block {
+    Index row;
+    Index counted;  ///< rows that run before the block, from the first step asked for
+    Index rows;
+    Index steps;
+    Index row_step;
+    Index counted_step;
+    bool operator==(const Block&) const = default;
+  };
+
+  /// Of the steps [first, last), the rows [from, to) that run: calls f(Block).
   template <class F>
   void for_each_block_of_part(Index first, Index last, Index from, Index to, F&& f) const {
     if (full() && from == 0 && to == batch) {
-      f(first * batch, Index(0), (last - first) * batch);
+      const Index rows = (last - first) * batch;
+      f(Block{first * batch, 0, rows, 1, rows, rows});
       return;
     }
     Index before = 0;
-    for (Index t = first; t < last; ++t) {
-      const Index count = std::min(to, running(t)) - from;
-      if (count > 0) {
-        f(t * batch + from, before + from, count);
+    for (Index t = first; t < last;) {
+      const Index equal = equal_steps(t, 1, last - t);
+      const Index rows = std::min(to, running(t)) - from;
+      if (rows > 0) {
+        f(Block{t * batch + from, before + from, rows, equal, batch, running(t)});
       }
-      before += running(t);
+      before += equal * running(t);
+      t += equal;
     }
   }
 
