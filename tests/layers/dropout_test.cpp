@@ -24,6 +24,7 @@ using LSTM = recur::LSTM<double>;
 using GRU = recur::GRU<double>;
 using RNN = recur::RNN<double>;
 using Lengths = std::vector<Index>;
+using RowMatrix = recur::RowMatrix<double>;
 
 // ---- statistics ----
 
@@ -174,12 +175,13 @@ TEST(Dropout, OneLayerHasNoneAndWarns) {
 
 // A layer of its own, with the parameters of one of a stack's layers.
 GRU layer_of(const GRU& stack, Index layer) {
-  GRU one({.input_size = layer == 0 ? stack.input_size() : 2 * stack.hidden_size(),
+  GRU one({.input_size = layer == 0 ? stack.input_size() : stack.directions() * stack.hidden_size(),
            .hidden_size = stack.hidden_size(),
-           .bidirectional = true});
+           .bidirectional = stack.options().bidirectional});
   one.update_parameters([&](GRU::Parameters& p) {
-    p.cell(0, 0) = stack.parameters().cell(layer, 0);
-    p.cell(0, 1) = stack.parameters().cell(layer, 1);
+    for (Index d = 0; d < stack.directions(); ++d) {
+      p.cell(0, d) = stack.parameters().cell(layer, d);
+    }
   });
   return one;
 }
@@ -201,6 +203,69 @@ TEST(Dropout, MaskOfTheTapeIsWhatTheOutputsWereMultipliedBy) {
     in = layer_of(gru, layer).forward(in).output;
   }
   EXPECT_TRUE(bytes_of(all.output) == bytes_of(in));
+}
+
+// Backward takes long sequences in chunks of steps, one direction all layers of each chunk.
+TEST(Dropout, GradientsOverSeveralChunks) {
+  recur::Generator generator(2);
+  const Index steps = 40;
+  const Index batch = 20;
+  for (const bool bidirectional : {false, true}) {
+    SCOPED_TRACE(bidirectional ? "two directions" : "one direction");
+    const GRU gru({.input_size = 3,
+                   .hidden_size = 48,
+                   .num_layers = 3,
+                   .dropout = 0.4,
+                   .bidirectional = bidirectional},
+                  generator);
+    ASSERT_GT(steps * batch,
+              2 * recur::layers::chunk_rows<double>(4 * 48, recur::layers::enough_rows_backward));
+    const auto x = random_tensor<double>(generator, steps, batch, 3);
+    Lengths lengths(static_cast<std::size_t>(batch), steps);
+    for (const bool equal : {true, false}) {
+      SCOPED_TRACE(equal ? "equal lengths" : "different lengths");
+      if (!equal) {
+        lengths[3] = 7;
+        lengths[11] = 25;
+      }
+      GRU::Tape tape;
+      const auto out = gru.forward(x, lengths, {}, tape);
+      const auto gradients = gru.backward(tape, out.output);
+
+      std::vector<GRU::Tape> tapes(3);
+      Tensor3<double> in = x;
+      const auto mask = [&](Index layer, Tensor3<double>& rows) {
+        // The tape has the sequences in order of their lengths.
+        const auto& mask_of = tape.layers[static_cast<std::size_t>(layer)].dropout_mask;
+        for (Index t = 0; t < steps; ++t) {
+          for (Index row = 0; row < tape.schedule.running(t); ++row) {
+            rows[t].row(tape.schedule.source(row)).array() *= mask_of[t].row(row).array();
+          }
+        }
+      };
+      for (Index layer = 0; layer < 3; ++layer) {
+        if (layer > 0) {
+          mask(layer, in);
+        }
+        in = layer_of(gru, layer)
+                 .forward(in, lengths, {}, tapes[static_cast<std::size_t>(layer)])
+                 .output;
+      }
+      for (Index layer = 2; layer >= 0; --layer) {
+        const auto one = layer_of(gru, layer).backward(tapes[static_cast<std::size_t>(layer)], in);
+        in = one.input;
+        if (layer > 0) {
+          mask(layer, in);
+        }
+        for (Index d = 0; d < gru.directions(); ++d) {
+          const auto& actual = gradients.parameters.cell(layer, d).weight_hh;
+          EXPECT_TRUE(actual.isApprox(one.parameters.cell(0, d).weight_hh, 1e-12))
+              << "layer " << layer << ", direction " << d;
+        }
+      }
+      EXPECT_TRUE(RowMatrix(gradients.input.rows()).isApprox(RowMatrix(in.rows()), 1e-12));
+    }
+  }
 }
 
 // p = 1: the second layer sees zeros, and nothing goes back through it.

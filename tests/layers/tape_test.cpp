@@ -11,6 +11,7 @@
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
 
+#include "support/allocations.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 #include "support/reference.hpp"
@@ -139,6 +140,40 @@ TEST(Tape, IsAsLargeAsItSays) {
   check_size<recur::LSTM<double>>(6, 2);
   check_size<recur::GRU<double>>(5, 1);
   check_size<recur::RNN<double>>(1, 1);
+}
+
+// All that a first training step allocates at a time: little more than the tape, of which the
+// gradients between the layers are no part.
+template <class Layer>
+void check_peak(Index per_unit) {
+  const Index T = 1000;
+  const Index B = 32;
+  const Index H = 32;
+  const Layer layer({.input_size = H, .hidden_size = H, .num_layers = 3});
+  recur::Generator generator(3);
+  const auto x = recur::test::random_tensor<float>(generator, T, B, H);
+  typename Layer::Output out;
+  typename Layer::Gradients gradients;
+  const auto step = [&] {
+    typename Layer::Tape tape;
+    tape.borrow_input = true;
+    layer.forward(x, {}, out, tape);
+    layer.backward(tape, out.output, {}, gradients);
+  };
+  step();  // memory of output, gradients and threads
+  const auto formula = static_cast<double>(3 * per_unit * T * B * H) * sizeof(float);
+  const auto peak = static_cast<double>(recur::test::peak_bytes_of(step));
+  EXPECT_GE(peak, formula);
+  EXPECT_LE(peak, 1.1 * formula);
+}
+
+TEST(Tape, IsAlmostAllThatATrainingStepNeeds) {
+  if (!recur::test::can_count_allocations()) {
+    GTEST_SKIP() << "malloc cannot be counted here";
+  }
+  check_peak<recur::LSTM<float>>(6);
+  check_peak<recur::GRU<float>>(5);
+  check_peak<recur::RNN<float>>(1);
 }
 
 TEST(Tape, BorrowsTheInput) {

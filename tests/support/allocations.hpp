@@ -13,6 +13,20 @@ bool can_count_allocations();
 /// Calls of malloc and its kin so far, by all threads.
 std::size_t allocation_count();
 
+/// Bytes allocated at the moment, and the most there have been since the last restart.
+std::size_t allocated_bytes();
+std::size_t most_allocated_bytes();
+void restart_most_allocated_bytes();
+
+/// The most bytes that f() has at a time.
+template <class F>
+std::size_t peak_bytes_of(F&& f) {
+  restart_most_allocated_bytes();
+  const std::size_t before = allocated_bytes();
+  f();
+  return most_allocated_bytes() - before;
+}
+
 /// Allocations that f() makes.
 template <class F>
 std::size_t allocations_of(F&& f) {

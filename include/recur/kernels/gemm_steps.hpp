@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// A product for the rows that a thread has in many time steps: those of one step stand together, the
-// next one's farther on, behind the rows of other threads. Step by step, a panel of B would be taken
-// up for three rows or for four; here for many steps. So few sequences a thread are worth it: when
-// threads shared these products by steps, each had to fetch from the other what it scanned (two
-// threads, five sequences, 64 inputs and units: a fifth to a quarter of the whole time).
+// A product for the rows that a thread has in many time steps: those of one step stand together,
+// the next one's farther on, behind the rows of other threads. Step by step, a panel of B would be
+// taken up for three rows or for four; here for many steps. So few sequences a thread are worth it:
+// when threads shared these products by steps, each had to fetch from the other what it scanned
+// (two threads, five sequences, 64 inputs and units: a fifth to a quarter of the whole time).
 #pragma once
 
 #include <algorithm>  // std::max, std::min

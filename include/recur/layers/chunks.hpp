@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>  // std::clamp, std::max
+#include <utility>    // std::pair
 
 #include "recur/layers/schedule.hpp"
 
@@ -30,6 +31,39 @@ Index chunk_steps(const Schedule& schedule, Index slots_width) {
   const Index rows = chunk_rows<Scalar>(slots_width, enough_rows_forward);
   return std::clamp<Index>(rows / std::max<Index>(1, schedule.batch), 1,
                            std::max<Index>(1, schedule.steps));
+}
+
+/// The steps that each direction takes as its [first, last). rows: the most that run in a chunk.
+struct Chunk {
+  Index first;
+  Index last;
+  Index rows;
+};
+
+/// Steps [first, second) of time that direction d takes as its [first, last).
+inline std::pair<Index, Index> steps_of(const Schedule& schedule, Index d, Index first,
+                                        Index last) {
+  return d == 0 ? std::pair(first, last) : std::pair(schedule.steps - last, schedule.steps - first);
+}
+
+/// Where the chunk begins that ends with step `last` - 1: of the steps that each of `directions`
+/// takes as its [first, last), at most `rows` rows run; of one step it may be more.
+inline Index chunk_begin(const Schedule& schedule, Index directions, Index last, Index rows) {
+  if (schedule.full()) {
+    return std::max<Index>(0, last - std::max<Index>(1, rows / std::max<Index>(1, schedule.batch)));
+  }
+  Index first = last;
+  for (Index counted[2] = {0, 0}; first > 0; --first) {
+    bool fits = true;
+    for (Index d = 0; d < directions; ++d) {
+      counted[d] += schedule.running(steps_of(schedule, d, first - 1, first).first);
+      fits = fits && counted[d] <= rows;
+    }
+    if (!fits && first < last) {
+      break;
+    }
+  }
+  return first;
 }
 
 }  // namespace recur::inline RECUR_ABI::layers

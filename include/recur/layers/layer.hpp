@@ -45,6 +45,18 @@ struct DirectionBuffers {
   }
 };
 
+/// The gradients on their way backwards through a layer.
+template <class Scalar>
+struct GradientFlow {
+  Tensor3View<const Scalar> d_output;  ///< (·, B, D·output), by its output, of steps
+                                       ///< [output_first, …); absent: zeros
+  Index output_first = 0;
+  Scalar* d_x = nullptr;  ///< (·, B, I), by its input, of steps [x_first, …); or null. Overwritten
+                          ///< where rows run; of two directions added to. Of one direction it may
+                          ///< be d_output: its steps are read before they are written
+  Index x_first = 0;
+};
+
 template <math::Equations E, class Scalar>
 class Layer {
  public:
@@ -96,7 +108,7 @@ class Layer {
     };
     for (Index d = 0; d < directions_ && !products_in_tasks_; ++d) {
       const CellSizes& n = weights_[static_cast<std::size_t>(d)].sizes();
-      const Index begin = steps_of(d, first, count).first;
+      const Index begin = steps_of(schedule_, d, first, first + count).first;
       const Index rows = schedule_.running_rows(begin, begin + count);
       const bool alone = step_threads_ == 1 && directions_ * parts_ == 1;  // in the scan
       const int threads = kernels::useful_threads(
@@ -111,7 +123,7 @@ class Layer {
       const auto& buffer = buffers[static_cast<std::size_t>(d)];
       const Index hidden = w.sizes().hidden;
       if (products_in_tasks_) {
-        const auto [begin, end] = steps_of(d, first, count);
+        const auto [begin, end] = steps_of(schedule_, d, first, first + count);
         schedule_.for_each_block_of_part(begin, end, from, to, [&](const Schedule::Block& block) {
           multiply(d, block.row, block.rows,
                    {block.steps, block.row_step * x_row, block.row_step * w.slots()});
@@ -145,81 +157,35 @@ class Layer {
     });
   }
 
-  /// The whole layer backwards.
-  /// x: as in forward. recorded: what forward left. d_output (T, B, D·output): gradients by the
-  /// layer's output, absent for zeros. d_x (T·B × I): overwritten in the rows that run; or null.
-  /// work.d_h, work.d_c: in: gradients by the final state; out: by the initial one. gradients: one
-  /// for each direction, overwritten (Start::zero) or added to. With one direction d_x may be
-  /// d_output: its steps are read before they are written.
-  void backward(const Scalar* x, Index x_row,
+  /// One chunk backwards; those behind it are done. layer: whose gradients by the states are rows
+  /// layer · D, … of work.d_h and work.d_c: in: by the state behind the chunk; out: by the one
+  /// before it. x: as in forward. recorded: what forward left. gradients: one for each direction,
+  /// overwritten (Start::zero) or added to; left alone, if no step has run.
+  void backward(const Chunk& chunk, Index layer, const Scalar* x, Index x_row,
                 std::span<const DirectionBuffers<const Scalar>> recorded,
-                Tensor3View<const Scalar> d_output, Scalar* d_x, Workspace<Scalar>& work,
-                kernels::Start start, std::span<CellParameters<Scalar>* const> gradients) const {
+                const GradientFlow<Scalar>& flow, Workspace<Scalar>& work, kernels::Start start,
+                std::span<CellParameters<Scalar>* const> gradients) const {
     const CellSizes& n = weights_[0].sizes();
-    const Index width = weights_[0].slots();
-    // Of the chunk's rows, x and h are copied beside the slots.
-    const Index chunk =
-        std::min(std::max(chunk_rows<Scalar>(width + n.input + n.output, enough_rows_backward),
-                          schedule_.batch),
-                 schedule_.steps * schedule_.batch);
-    reserve(work.slots, chunk, width);
-    reserve(work.d_h_steps, n.projected() ? chunk : 0, n.output);
+    // Of two directions d_x is a sum, which the tasks would have to take turns for.
+    const bool d_x_in_tasks = products_in_tasks_ && directions_ == 1 && flow.d_x != nullptr;
+    const bool d_x_apart = directions_ > 1 && flow.d_x != nullptr;
+    reserve(work.slots, chunk.rows, weights_[0].slots());
+    reserve(work.d_h_steps, n.projected() ? chunk.rows : 0, n.output);
     work.d_unprojected.resize(directions_, n.projected() ? schedule_.batch : 0, n.hidden);
-    const bool d_x_apart = directions_ > 1 && d_x != nullptr;
-    work.d_x_chunk.resize(1, d_x_apart ? chunk : 0, n.input);
-    if (d_x_apart) {
-      std::fill_n(d_x, schedule_.steps * schedule_.batch * n.input, Scalar(0));
-    }
-
-    kernels::Start starts[2] = {start, start};
-    Index first = 0;
-    for (Index last = schedule_.steps; last > 0; last = first) {
-      first = chunk_begin(last, chunk);
-      // Of two directions it is a sum, which the tasks would have to take turns for.
-      Scalar* in_tasks = products_in_tasks_ && directions_ == 1 ? d_x : nullptr;
-      scan_backward(first, last, recorded, d_output, in_tasks, work);
-      for (Index d = 0; d < directions_; ++d) {
-        products_backward(d, first, last, x, x_row, recorded, in_tasks == nullptr ? d_x : nullptr,
-                          work, starts[d], *gradients[static_cast<std::size_t>(d)]);
-      }
-    }
+    work.d_x_chunk.resize(1, d_x_apart ? chunk.rows : 0, n.input);
+    scan_backward(chunk, layer, recorded, flow, d_x_in_tasks, work);
     for (Index d = 0; d < directions_; ++d) {
-      if (starts[d] == kernels::Start::zero) {  // no step ran
-        set_zero(*gradients[static_cast<std::size_t>(d)]);
-      }
+      const Index done = steps_of(schedule_, d, chunk.last, schedule_.steps).first;
+      const bool begun = chunk.last < schedule_.steps && schedule_.running(done) > 0;
+      products_backward(d, chunk, x, x_row, recorded, flow, d_x_in_tasks, work,
+                        begun ? kernels::Start::accumulate : start,
+                        *gradients[static_cast<std::size_t>(d)]);
     }
   }
 
  private:
-  // Steps [begin, end) that direction d takes as its [first, first + count).
-  std::pair<Index, Index> steps_of(Index d, Index first, Index count) const {
-    const Index T = schedule_.steps;
-    return d == 0 ? std::pair(first, first + count) : std::pair(T - first - count, T - first);
-  }
-
   // Slot of the state before step t.
   static Index previous_slot(Index d, Index t) { return d == 0 ? t : t + 2; }
-
-  // Of the steps that every direction takes as its [first, last), at most `rows` rows run; of one
-  // step it may be more.
-  Index chunk_begin(Index last, Index rows) const {
-    if (schedule_.full()) {
-      return std::max<Index>(0,
-                             last - std::max<Index>(1, rows / std::max<Index>(1, schedule_.batch)));
-    }
-    Index first = last;
-    for (Index counted[2] = {0, 0}; first > 0; --first) {
-      bool fits = true;
-      for (Index d = 0; d < directions_; ++d) {
-        counted[d] += schedule_.running(steps_of(d, first - 1, 1).first);
-        fits = fits && counted[d] <= rows;
-      }
-      if (!fits && first < last) {
-        break;
-      }
-    }
-    return first;
-  }
 
   void reserve(std::vector<Tensor3<Scalar>>& tensors, Index rows, Index width) const {
     tensors.resize(static_cast<std::size_t>(directions_));
@@ -237,7 +203,7 @@ class Layer {
       for (Index task = from; task < to; ++task) {
         const Index d = task / parts_;
         const Index part = task % parts_;
-        const auto [begin, end] = steps_of(d, first, count);
+        const auto [begin, end] = steps_of(schedule_, d, first, first + count);
         f(d, schedule_.part_begin(begin, end, part, parts_),
           schedule_.part_begin(begin, end, part + 1, parts_));
       }
@@ -245,19 +211,22 @@ class Layer {
   }
 
   // Steps of the chunk, last step of each direction first: d_slots of the chunk into work.slots;
-  // and d_x (only of a single direction), unless it is null.
-  void scan_backward(Index first, Index last,
+  // and d_x, if asked for, of a single direction.
+  void scan_backward(const Chunk& chunk, Index layer,
                      std::span<const DirectionBuffers<const Scalar>> recorded,
-                     Tensor3View<const Scalar> d_output, Scalar* d_x,
+                     const GradientFlow<Scalar>& flow, bool with_d_x,
                      Workspace<Scalar>& work) const {
-    for_each_task(first, last - first, [&](Index d, Index from, Index to) {
+    const auto& d_output = flow.d_output;
+    for_each_task(chunk.first, chunk.last - chunk.first, [&](Index d, Index from, Index to) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& record = recorded[static_cast<std::size_t>(d)];
       const CellSizes& n = w.sizes();
-      const auto [begin, end] = steps_of(d, first, last - first);
-      const kernels::StateRows<Scalar> d_state{work.d_h.view().row(d, from), work.d_h.size(2),
-                                               E::has_c ? work.d_c.view().row(d, from) : nullptr,
-                                               E::has_c ? work.d_c.size(2) : 0};
+      const auto [begin, end] = steps_of(schedule_, d, chunk.first, chunk.last);
+      const Index at_layer = layer * directions_ + d;
+      const kernels::StateRows<Scalar> d_state{
+          work.d_h.view().row(at_layer, from), work.d_h.size(2),
+          E::has_c ? work.d_c.view().row(at_layer, from) : nullptr,
+          E::has_c ? work.d_c.size(2) : 0};
       Scalar* d_slots = work.slots[static_cast<std::size_t>(d)].data();
       const Index sign = d == 0 ? -1 : 1;
       Index step_row = d == 0 ? schedule_.running_rows(begin, end) : 0;  // in the chunk
@@ -288,7 +257,7 @@ class Layer {
           at.slots_step = row_step * w.slots();
         }
         if (!d_output.absent()) {
-          at.d_output.h = d_output.row(t, from) + d * n.output;
+          at.d_output.h = d_output.row(t - flow.output_first, from) + d * n.output;
           at.d_output.h_stride = d_output.stride(1);
           at.d_output_step = sign * d_output.stride(0);
         }
@@ -301,28 +270,28 @@ class Layer {
         }
         cells::scan_backward<E, Scalar>(w, steps, at, d_state, step_threads_);
       }
-      if (d_x != nullptr) {
+      if (with_d_x) {
+        const Index first_row = flow.x_first * schedule_.batch;
         schedule_.for_each_block_of_part(begin, end, from, to, [&](const Schedule::Block& block) {
           cells::input_gradient<E, Scalar>(
               w, block.rows, {d_slots + block.counted * w.slots(), w.slots()},
-              d_x + block.row * n.input, n.input,
+              flow.d_x + (block.row - first_row) * n.input, n.input,
               {block.steps, block.counted_step * w.slots(), block.row_step * n.input});
         });
       }
     });
   }
 
-  // The products over all steps of the chunk. start: in: of the gradients; out: accumulate, if any
-  // step ran.
-  void products_backward(Index d, Index first, Index last, const Scalar* x, Index x_row,
-                         std::span<const DirectionBuffers<const Scalar>> recorded, Scalar* d_x,
-                         Workspace<Scalar>& work, kernels::Start& start,
+  // The products over all steps of the chunk; without d_x, if that is done.
+  void products_backward(Index d, const Chunk& chunk, const Scalar* x, Index x_row,
+                         std::span<const DirectionBuffers<const Scalar>> recorded,
+                         const GradientFlow<Scalar>& flow, bool without_d_x,
+                         Workspace<Scalar>& work, kernels::Start start,
                          CellParameters<Scalar>& gradients) const {
     const auto& w = weights_[static_cast<std::size_t>(d)];
     const auto& record = recorded[static_cast<std::size_t>(d)];
     const CellSizes& n = w.sizes();
-    const Index begin = steps_of(d, first, last - first).first;
-    const Index end = begin + last - first;
+    const auto [begin, end] = steps_of(schedule_, d, chunk.first, chunk.last);
     const Index rows = schedule_.running_rows(begin, end);
     if (rows == 0) {
       return;
@@ -331,10 +300,11 @@ class Layer {
                                                   w.slots()};
     const int threads = kernels::useful_threads(  // for all products
         static_cast<double>(n.gates * n.hidden * (2 * n.input + n.output) * rows), threads_);
-    if (d_x != nullptr) {
+    if (flow.d_x != nullptr && !without_d_x) {
+      const Index x_first_row = flow.x_first * schedule_.batch;
       kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
         schedule_.for_each_block(begin, end, from, to, [&](Index row, Index count) {
-          Scalar* sum = d_x + row * n.input;
+          Scalar* sum = flow.d_x + (row - x_first_row) * n.input;
           // Which of two directions comes to a step first depends on the size of the chunks, and
           // that on the batch. Two whole products add up to the same bits in either order.
           Scalar* product = directions_ == 1 ? sum : work.d_x_chunk.data() + from * n.input;
@@ -373,7 +343,6 @@ class Layer {
       r.d_h = work.d_h_steps[static_cast<std::size_t>(d)].data();
     }
     cells::parameter_gradients(w, r, start, threads, work.packed, gradients);
-    start = kernels::Start::accumulate;
   }
 
   std::span<const Weights> weights_;

@@ -4,7 +4,7 @@
 // module that users hold, with its options and checks, is in stack.hpp; one layer in layer.hpp.
 #pragma once
 
-#include <algorithm>  // std::copy_n, std::fill_n, std::min
+#include <algorithm>  // std::copy_n, std::fill_n, std::max, std::min
 #include <array>
 #include <span>
 #include <utility>  // std::swap
@@ -12,6 +12,7 @@
 
 #include "recur/core/state.hpp"
 #include "recur/layers/caller_arrays.hpp"
+#include "recur/layers/dropout.hpp"
 #include "recur/layers/layer.hpp"
 #include "recur/layers/stack_parameters.hpp"
 
@@ -94,7 +95,7 @@ class Passes {
         in = below.data() + B * below.size(2);  // slots 1 … T
         in_row = below.size(2);
         if (record != nullptr) {
-          in = drop_out(*tape, *record, in, in_row);
+          in = drop_out(schedule_, network_.dropout, *tape, *record, in, in_row);
         }
       }
       Tensor3<Scalar>& h = record != nullptr ? record->h : work.h[k % 2];
@@ -153,74 +154,65 @@ class Passes {
     const Index T = schedule_.steps;
     const Index B = schedule_.batch;
     const Index D = network_.directions;
-    static const Tensor3<Scalar> nothing;
 
-    // The caller's arrays are used as they are, where their rows are ours. Gradients by the inputs
-    // of layers 1 … L: by turns in two buffers, or, with one direction, in one.
-    const auto between = [&](Index k) -> Tensor3<Scalar>& {
-      return work.d_output[D == 1 ? 0 : k % 2];
+    // Of one direction, all layers take a chunk of steps one after the other, so that of the
+    // gradients between them there is one chunk; of two, each layer takes all steps.
+    const bool chunk_by_chunk = D == 1;
+    const Index most_rows = most_rows_backward();
+    const auto between = [&](Index k) -> Tensor3<Scalar>& {  // by the input of layer k
+      return work.d_output[chunk_by_chunk ? 0 : k % 2];
     };
+    // The caller's arrays are used as they are, where their rows are ours.
     ConstView d_out = d_output;
     if (!d_out.absent() && !schedule_.full()) {
-      Tensor3<Scalar>& copy = between(network_.layers);
+      Tensor3<Scalar>& copy = work.d_output[chunk_by_chunk ? 1 : network_.layers % 2];
       copy.resize(T, B, D * output_);
       take_running<Scalar>(schedule_, d_out, copy);
       d_out = copy.view();
     }
     const bool to_caller = schedule_.full() && is_time_major<Scalar>(schedule_, d_input) &&
                            d_input.data() != d_output.data();
-
-    for (Index k = network_.layers - 1; k >= 0; --k) {
-      const LayerTape<Scalar>& record = tape.layers[static_cast<std::size_t>(k)];
-      const Index width = network_.sizes(k).input;
-      const Scalar* in = record.input.data();
-      Index in_row = width;
-      if (k == 0 && !tape.borrowed.absent()) {
-        in = tape.borrowed.data();
-        in_row = tape.borrowed.stride(B > 1 ? 1 : 0);
-      } else if (record.input.size(2) == 0) {  // not behind dropout: the output below
-        in = tape.layers[static_cast<std::size_t>(k) - 1].h.data() + B * width;
+    View d_in = d_input;
+    if (!(to_caller || d_input.absent())) {
+      work.d_x.resize(T, B, network_.sizes(0).input);
+      d_in = work.d_x.view();
+    }
+    get_final_gradients(d_final, work);
+    if (start == kernels::Start::zero && (T == 0 || schedule_.running(0) == 0)) {  // no step runs
+      for (CellParameters<Scalar>& gradient : gradients) {
+        set_zero(gradient);
       }
-      PerDirection<DirectionBuffers<const Scalar>> recorded;
-      PerDirection<CellParameters<Scalar>*> cell_gradients{};
-      work.d_h.resize(D, B, kernels::whole_registers<Scalar>(output_));
-      work.d_c.resize(E::has_c ? D : 0, B, kernels::whole_registers<Scalar>(hidden_));
-      for (Index d = 0; d < D; ++d) {
-        const auto at = static_cast<std::size_t>(d);
-        recorded[at] =
-            direction_buffers<const Scalar>(d, record.h, record.c, record.slots[at],
-                                            projected() ? record.unprojected[at] : nothing);
-        cell_gradients[at] = &gradients[static_cast<std::size_t>(k * D + d)];
-        for (Index row = 0; row < B; ++row) {
-          copy_state(d_final, k * D + d, schedule_.source(row), d_state_of(work, d, row));
+    }
+
+    const Index together = chunk_by_chunk ? network_.layers : 1;
+    for (Index above = network_.layers; above > 0; above -= together) {
+      Index first = 0;
+      for (Index last = T; last > 0; last = first) {
+        first = chunk_begin(schedule_, D, last, most_rows);
+        const Chunk chunk{first, last, most_rows};
+        for (Index k = above - 1; k >= above - together; --k) {
+          const bool top = k == network_.layers - 1;
+          const Index from = chunk_by_chunk ? first : 0;  // the first step that `between` holds
+          GradientFlow<Scalar> flow;
+          flow.d_output = top ? d_out : ConstView(between(k + 1).view());
+          flow.output_first = top ? 0 : from;
+          if (k == 0) {
+            flow.d_x = d_in.data();
+          } else {
+            between(k).resize(chunk_by_chunk ? last - first : T, B, D * output_);
+            flow.d_x = between(k).data();
+            flow.x_first = from;
+          }
+          if (D > 1 && last == T && flow.d_x != nullptr) {
+            std::fill_n(flow.d_x, T * B * network_.sizes(k).input, Scalar(0));
+          }
+          layer_backward(chunk, k, tape, flow, start, gradients);
         }
       }
-
-      Tensor3<Scalar>& d_in_buffer = k == 0 ? work.d_x : between(k);
-      View d_in = d_input;
-      if (k > 0 || !(to_caller || d_input.absent())) {
-        d_in_buffer.resize(T, B, width);
-        d_in = d_in_buffer.view();
-      }
-      const PerDirection<Weights> weights = layer_weights(k);
-      Layer<E, Scalar>(in_use(weights), schedule_)
-          .backward(in, in_row, in_use(recorded), d_out, d_in.data(), work, start,
-                    in_use(cell_gradients));
-      if (record.dropout_mask.size() > 0) {
-        schedule_.for_each_block(0, schedule_.steps, [&](Index first, Index count) {
-          d_in_buffer.rows().middleRows(first, count).array() *=
-              record.dropout_mask.rows().middleRows(first, count).array();
-        });
-      }
-      for (Index d = 0; d < D; ++d) {
-        for (Index row = 0; row < B; ++row) {
-          store_state(d_state_of(work, d, row), d_initial, k * D + d, schedule_.source(row));
-        }
-      }
-      if (k == 0 && !to_caller && !d_input.absent()) {
-        give_running<Scalar>(schedule_, d_in, d_input);
-      }
-      d_out = d_in;
+    }
+    give_initial_gradients(work, d_initial);
+    if (!to_caller && !d_input.absent()) {
+      give_running<Scalar>(schedule_, d_in, d_input);
     }
   }
 
@@ -234,6 +226,53 @@ class Passes {
   }
 
   bool projected() const { return output_ != hidden_; }
+
+  // The most rows of a chunk of backward, the same for all layers: x and h are copied beside the
+  // slots.
+  Index most_rows_backward() const {
+    Index input = 0;
+    for (Index k = 0; k < network_.layers; ++k) {
+      input = std::max(input, network_.sizes(k).input);
+    }
+    const Index width = math::slot_count<E> * hidden_ + input + output_;
+    const Index rows = chunk_rows<Scalar>(width, enough_rows_backward);
+    return std::min(std::max(rows, schedule_.batch), schedule_.steps * schedule_.batch);
+  }
+
+  // One layer, one chunk.
+  void layer_backward(const Chunk& chunk, Index k, Tape<Scalar>& tape,
+                      const GradientFlow<Scalar>& flow, kernels::Start start,
+                      std::span<CellParameters<Scalar>> gradients) const {
+    static const Tensor3<Scalar> nothing;
+    const LayerTape<Scalar>& record = tape.layers[static_cast<std::size_t>(k)];
+    const Index B = schedule_.batch;
+    const Index width = network_.sizes(k).input;
+    const Scalar* in = record.input.data();
+    Index in_row = width;
+    if (k == 0 && !tape.borrowed.absent()) {
+      in = tape.borrowed.data();
+      in_row = tape.borrowed.stride(B > 1 ? 1 : 0);
+    } else if (record.input.size(2) == 0) {  // not behind dropout: the output below
+      in = tape.layers[static_cast<std::size_t>(k) - 1].h.data() + B * width;
+    }
+    PerDirection<DirectionBuffers<const Scalar>> recorded;
+    PerDirection<CellParameters<Scalar>*> cell_gradients{};
+    for (Index d = 0; d < network_.directions; ++d) {
+      const auto at = static_cast<std::size_t>(d);
+      recorded[at] = direction_buffers<const Scalar>(
+          d, record.h, record.c, record.slots[at], projected() ? record.unprojected[at] : nothing);
+      cell_gradients[at] = &gradients[static_cast<std::size_t>(k * network_.directions + d)];
+    }
+    const PerDirection<Weights> weights = layer_weights(k);
+    Layer<E, Scalar>(in_use(weights), schedule_)
+        .backward(chunk, k, in, in_row, in_use(recorded), flow, tape.workspace, start,
+                  in_use(cell_gradients));
+    if (network_.directions == 1) {
+      drop_out_backward(schedule_, chunk.first, chunk.last, record, flow.d_x, flow.x_first);
+    } else if (chunk.first == 0) {  // complete when all steps are done
+      drop_out_backward(schedule_, 0, schedule_.steps, record, flow.d_x, flow.x_first);
+    }
+  }
 
   PerDirection<Weights> layer_weights(Index layer) const {
     const auto weights = [&](Index d) {
@@ -283,12 +322,33 @@ class Passes {
     }
   }
 
-  kernels::StateRows<Scalar> d_state_of(Workspace<Scalar>& work, Index d, Index row) const {
-    kernels::StateRows<Scalar> state{work.d_h.view().row(d, row), work.d_h.size(2), nullptr, 0};
+  // Gradients by the states, of all layers, layer outer and direction inner.
+  kernels::StateRows<Scalar> d_state_of(Workspace<Scalar>& work, Index index, Index row) const {
+    kernels::StateRows<Scalar> state{work.d_h.view().row(index, row), work.d_h.size(2), nullptr, 0};
     if constexpr (E::has_c) {
-      state.c = work.d_c.view().row(d, row);
+      state.c = work.d_c.view().row(index, row);
     }
     return state;
+  }
+
+  void get_final_gradients(const StateView& d_final, Workspace<Scalar>& work) const {
+    const Index count = network_.layers * network_.directions;
+    work.d_h.resize(count, schedule_.batch, kernels::whole_registers<Scalar>(output_));
+    work.d_c.resize(E::has_c ? count : 0, schedule_.batch,
+                    kernels::whole_registers<Scalar>(hidden_));
+    for (Index index = 0; index < count; ++index) {
+      for (Index row = 0; row < schedule_.batch; ++row) {
+        copy_state(d_final, index, schedule_.source(row), d_state_of(work, index, row));
+      }
+    }
+  }
+
+  void give_initial_gradients(Workspace<Scalar>& work, const MutableState& d_initial) const {
+    for (Index index = 0; index < network_.layers * network_.directions; ++index) {
+      for (Index row = 0; row < schedule_.batch; ++row) {
+        store_state(d_state_of(work, index, row), d_initial, index, schedule_.source(row));
+      }
+    }
   }
 
   void copy_state(const StateView& from, Index index, Index sequence,
@@ -313,29 +373,6 @@ class Passes {
     if constexpr (E::has_c) {
       std::copy_n(from.c, hidden_, to.c.row(index, sequence));
     }
-  }
-
-  // Input of a layer behind dropout: a fresh mask times the output below. Without dropout, the
-  // output.
-  const Scalar* drop_out(Tape<Scalar>& tape, LayerTape<Scalar>& record, const Scalar* in,
-                         Index width) const {
-    const double p = network_.dropout;
-    if (!tape.training || p == 0) {
-      record.input.resize(0, 0, 0);
-      record.dropout_mask.resize(0, 0, 0);
-      return in;
-    }
-    record.input.resize(schedule_.steps, schedule_.batch, width);
-    record.dropout_mask.resize(schedule_.steps, schedule_.batch, width);
-    const Scalar keep = p < 1 ? Scalar(1 / (1 - p)) : Scalar(0);
-    schedule_.for_each_block(0, schedule_.steps, [&](Index first, Index count) {
-      for (Index k = first * width; k < (first + count) * width; ++k) {
-        const Scalar factor = tape.generator.uniform(0.0, 1.0) < p ? Scalar(0) : keep;
-        record.dropout_mask.data()[k] = factor;
-        record.input.data()[k] = in[k] * factor;
-      }
-    });
-    return record.input.data();
   }
 
   const Network<E, Scalar>& network_;

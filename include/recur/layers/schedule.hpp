@@ -145,8 +145,8 @@ struct Schedule {
     for_each_block(first, last, 0, (last - first) * batch, f);
   }
 
-  /// Rows of several steps: `rows` of each one, the next step's `row_step` farther on in a (T·B × ·)
-  /// matrix, and `counted_step` where only the rows that run are counted.
+  /// Rows of several steps: `rows` of each one, the next step's `row_step` farther on in a (T·B ×
+  /// ·) matrix, and `counted_step` where only the rows that run are counted.
   struct Block {
     Index row;
     Index counted;  ///< rows that run before the block, from the first step asked for

@@ -24,11 +24,12 @@ struct Workspace {
                                              ///< slots·H), the running rows of a chunk
   std::vector<Tensor3<Scalar>> unprojected;  ///< D of (chunk, B, H)
 
-  Tensor3<Scalar> d_output[2];  ///< (T, B, D·output), by the outputs between layers; the second
-                                ///< only with two directions
+  Tensor3<Scalar> d_output[2];  ///< by the outputs between layers: one direction: (chunk, B,
+                                ///< output), the second (T, B, output) where the caller's rows
+                                ///< stand otherwise; two: (T, B, D·output), layers by turns
   Tensor3<Scalar> d_x;          ///< (T, B, I), where the caller's is not time-major
-  Tensor3<Scalar> d_h;          ///< (D, B, output), by the state between two steps; rows padded
-  Tensor3<Scalar> d_c;          ///< (D, B, H), the same
+  Tensor3<Scalar> d_h;          ///< (L·D, B, output), by the state between two steps; rows padded
+  Tensor3<Scalar> d_c;          ///< (L·D, B, H), the same
   std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (1, rows, output), cells with a projection
   Tensor3<Scalar> d_unprojected;           ///< (D, B, H)
   Tensor3<Scalar> d_x_chunk;               ///< (1, rows, in), two directions
@@ -57,10 +58,13 @@ struct LayerTape {
 ///
 ///   LSTM 6·T·B·H   GRU 5·T·B·H   RNN T·B·H
 ///
-/// (and two states more of h and c). A training step needs besides: with several layers T·B·D·H for
-/// the gradient between them (twice that with two directions), and for a chunk of at most 512 KB of
-/// slots or 256 rows, whichever is more: the gradients by its slots, and copies of its rows of the
-/// input, of h, and of what a projection or a second product multiplies.
+/// (and two states more of h and c). A training step needs besides, for a chunk of at most 512 KB
+/// of slots or 256 rows, whichever is more: the gradients by its slots and by the outputs between
+/// the layers, and copies of its rows of the input, of h, and of what a projection or a second
+/// product multiplies. That is less than a tenth of the tape, when the tape holds some twenty
+/// chunks. With two directions and several layers the gradients between them are of all steps,
+/// T·B·D·H, and twice that with three layers and more; with sequences of different lengths, so is a
+/// copy of those by the output.
 template <class Scalar>
 struct Tape {
   Schedule schedule;
