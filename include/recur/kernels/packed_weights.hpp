@@ -67,9 +67,11 @@ class PackedMatrix {
   PackedB<Scalar> operand() const { return {data_.data(), dots_}; }
 
  private:
+  // Never smaller than before, as growing again would write zeros.
   void resize(Index K, Index N, Index dots) {
     dots_ = dots;
-    data_.resize(static_cast<std::size_t>(K * (whole_registers<Scalar>(N - dots) + dots)));
+    const auto size = static_cast<std::size_t>(K * (whole_registers<Scalar>(N - dots) + dots));
+    data_.resize(std::max(data_.size(), size));
   }
 
   // f(first column, columns, width, place of the panel)

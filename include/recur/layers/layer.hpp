@@ -11,51 +11,22 @@
 //
 // A chunk (chunks.hpp) is a number of steps whose slots stay in the second-level cache. The threads
 // share the sequences of the batch (and directions), which needs no barrier: each multiplies the
-// inputs of its own and scans them, while their slots are in its cache. Of too few sequences for
-// that, they share the rows of the products; of a few sequences and many units, they share the
-// units, and meet at every step. The gradients by the weights are always shared by their rows.
+// inputs of its own and scans them, while their slots are in its cache, forward from the first step
+// to the last. Of too few sequences for that, they share the rows of the products; of a few
+// sequences and many units, they share the units, and meet at every step. The gradients by the
+// weights are always shared by their rows.
 #pragma once
 
-#include <algorithm>  // std::clamp, std::min, std::max
+#include <algorithm>  // std::clamp, std::copy_n, std::min, std::max
 #include <span>
-#include <utility>  // std::pair
 #include <vector>
 
 #include "recur/cells/step.hpp"
 #include "recur/layers/chunks.hpp"
+#include "recur/layers/layer_buffers.hpp"
 #include "recur/layers/tape.hpp"
 
 namespace recur::inline RECUR_ABI::layers {
-
-/// Memory of one direction of a layer. Slot and step strides are those of a (·, B, D·size) tensor.
-template <class Scalar>
-struct DirectionBuffers {
-  Scalar* h = nullptr;  ///< slot s of row b at h + s * h_slot + b * h_row
-  Index h_slot = 0;
-  Index h_row = 0;
-  Scalar* c = nullptr;  ///< the same; c_slot is 0 where c is updated in place
-  Index c_slot = 0;
-  Index c_row = 0;
-  Scalar* slots = nullptr;  ///< of steps [slots_first, …): contiguous (·, B, slots·H)
-  Index slots_first = 0;
-  Scalar* unprojected = nullptr;  ///< the same steps, contiguous (·, B, H)
-
-  kernels::StateRows<Scalar> state(Index slot, Index row) const {
-    return {h + slot * h_slot + row * h_row, h_row, c + slot * c_slot + row * c_row, c_row};
-  }
-};
-
-/// The gradients on their way backwards through a layer.
-template <class Scalar>
-struct GradientFlow {
-  Tensor3View<const Scalar> d_output;  ///< (·, B, D·output), by its output, of steps
-                                       ///< [output_first, …); absent: zeros
-  Index output_first = 0;
-  Scalar* d_x = nullptr;  ///< (·, B, I), by its input, of steps [x_first, …); or null. Overwritten
-                          ///< where rows run; of two directions added to. Of one direction it may
-                          ///< be d_output: its steps are read before they are written
-  Index x_first = 0;
-};
 
 template <math::Equations E, class Scalar>
 class Layer {
@@ -94,67 +65,51 @@ class Layer {
     }
   }
 
-  /// Steps [first, first + count) of the forward direction's order and, at the same time, of the
-  /// reverse direction's. x: (T, B, I), row stride x_row. Overwrites h and c of those steps, and
-  /// the slots: with record = true by what backward needs, where it reads them.
-  void forward(Index first, Index count, const Scalar* x, Index x_row, bool record,
-               std::span<const DirectionBuffers<Scalar>> buffers) const {
-    const auto multiply = [&](Index d, Index row, Index rows, kernels::Repeat steps = {}) {
-      const auto& w = weights_[static_cast<std::size_t>(d)];
-      const auto& buffer = buffers[static_cast<std::size_t>(d)];
-      const Index slot_row = row - buffer.slots_first * schedule_.batch;
-      cells::input_sums(w, rows, x + row * x_row, x_row,
-                        {buffer.slots + slot_row * w.slots(), w.slots()}, steps);
+  /// All steps, `chunk` at a time. x: (T, B, I), row stride x_row. Overwrites h, c and the slots:
+  /// with record = true by what backward needs, where it reads them. output (T, B, D·output): a
+  /// copy of h, made while that is in the cache, of sequences of equal length; or absent.
+  void forward(Index chunk, const Scalar* x, Index x_row, bool record,
+               std::span<const DirectionBuffers<Scalar>> buffers,
+               Tensor3View<Scalar> output) const {
+    const Index T = schedule_.steps;
+    const auto scan = [&](Index d, Index first, Index last, Index from, Index to) {
+      scan_forward(d, first, last, from, to, record, buffers);
+      if (!output.absent()) {
+        give_output(d, first, last, from, to, buffers, output);
+      }
     };
-    for (Index d = 0; d < directions_ && !products_in_tasks_; ++d) {
-      const CellSizes& n = weights_[static_cast<std::size_t>(d)].sizes();
-      const Index begin = steps_of(schedule_, d, first, first + count).first;
-      const Index rows = schedule_.running_rows(begin, begin + count);
-      const bool alone = step_threads_ == 1 && directions_ * parts_ == 1;  // in the scan
-      const int threads = kernels::useful_threads(
-          static_cast<double>(n.gates * n.hidden * n.input * rows), threads_, alone);
-      kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
-        schedule_.for_each_block(begin, begin + count, from, to,
-                                 [&](Index row, Index block) { multiply(d, row, block); });
+    if (products_in_tasks_) {  // nobody waits for others before the last step
+      for_each_task(0, T, [&](Index d, Index from, Index to) {
+        for (Index first = 0; first < T; first += chunk) {
+          const Index last = std::min(first + chunk, T);
+          const auto [begin, end] = steps_of(schedule_, d, first, last);
+          schedule_.for_each_block_of_part(begin, end, from, to, [&](const Schedule::Block& block) {
+            multiply_inputs(d, begin, block, x, x_row, buffers);
+          });
+          scan(d, first, last, from, to);
+        }
       });
+      return;
     }
-    for_each_task(first, count, [&](Index d, Index from, Index to) {
-      const auto& w = weights_[static_cast<std::size_t>(d)];
-      const auto& buffer = buffers[static_cast<std::size_t>(d)];
-      const Index hidden = w.sizes().hidden;
-      if (products_in_tasks_) {
-        const auto [begin, end] = steps_of(schedule_, d, first, first + count);
-        schedule_.for_each_block_of_part(begin, end, from, to, [&](const Schedule::Block& block) {
-          multiply(d, block.row, block.rows,
-                   {block.steps, block.row_step * x_row, block.row_step * w.slots()});
+    for (Index first = 0; first < T; first += chunk) {
+      const Index last = std::min(first + chunk, T);
+      for (Index d = 0; d < directions_; ++d) {
+        const CellSizes& n = weights_[static_cast<std::size_t>(d)].sizes();
+        const Index begin = steps_of(schedule_, d, first, last).first;
+        const Index end = begin + last - first;
+        const Index rows = schedule_.running_rows(begin, end);
+        const bool alone = step_threads_ == 1 && directions_ * parts_ == 1;  // in the scan
+        const int threads = kernels::useful_threads(
+            static_cast<double>(n.gates * n.hidden * n.input * rows), threads_, alone);
+        kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
+          schedule_.for_each_block(begin, end, from, to, [&](Index row, Index count) {
+            multiply_inputs(d, begin, {.row = row, .rows = count}, x, x_row, buffers);
+          });
         });
       }
-      const bool keep = record && math::backward_reads_slots<E>;
-      const Index sign = d == 0 ? 1 : -1;
-      const Index row_step = sign * schedule_.batch;
-      for (Index k = 0; k < count;) {
-        const Index t = d == 0 ? first + k : schedule_.steps - 1 - first - k;
-        const Index steps = schedule_.equal_steps(t, sign, count - k);
-        const Index rows = std::min(to, schedule_.running(t)) - from;
-        k += steps;
-        if (rows <= 0) {
-          continue;
-        }
-        const Index row = (t - buffer.slots_first) * schedule_.batch + from;
-        cells::ForwardSteps<Scalar> at{{.rows = rows,
-                                        .slots = {buffer.slots + row * w.slots(), w.slots()},
-                                        .prev = buffer.state(previous_slot(d, t), from),
-                                        .next = buffer.state(t + 1, from),
-                                        .slots_step = row_step * w.slots(),
-                                        .h_step = sign * buffer.h_slot,
-                                        .c_step = sign * buffer.c_slot}};
-        if (w.sizes().projected()) {
-          at.unprojected = buffer.unprojected + row * hidden;
-          at.unprojected_step = row_step * hidden;
-        }
-        cells::scan_forward<E, Scalar>(w, steps, keep, at, step_threads_);
-      }
-    });
+      for_each_task(first, last,
+                    [&](Index d, Index from, Index to) { scan(d, first, last, from, to); });
+    }
   }
 
   /// One chunk backwards; those behind it are done. layer: whose gradients by the states are rows
@@ -195,19 +150,85 @@ class Layer {
   }
 
   // f(direction, first row, last row): directions and parts of the batch, which need nothing of
-  // each other, shared among the threads, for the steps that a direction takes as its [first, first
-  // + count).
+  // each other, shared among the threads, for the steps that a direction takes as its [first,
+  // last).
   template <class F>
-  void for_each_task(Index first, Index count, F&& f) const {
+  void for_each_task(Index first, Index last, F&& f) const {
     kernels::parallel_ranges(threads_, directions_ * parts_, 1, [&](Index from, Index to) {
       for (Index task = from; task < to; ++task) {
         const Index d = task / parts_;
         const Index part = task % parts_;
-        const auto [begin, end] = steps_of(schedule_, d, first, first + count);
+        const auto [begin, end] = steps_of(schedule_, d, first, last);
         f(d, schedule_.part_begin(begin, end, part, parts_),
           schedule_.part_begin(begin, end, part + 1, parts_));
       }
     });
+  }
+
+  // The input's half of the sums of a block of rows, of a chunk that begins with step `begin`.
+  void multiply_inputs(Index d, Index begin, const Schedule::Block& block, const Scalar* x,
+                       Index x_row, std::span<const DirectionBuffers<Scalar>> buffers) const {
+    const auto& w = weights_[static_cast<std::size_t>(d)];
+    const auto& buffer = buffers[static_cast<std::size_t>(d)];
+    const Index slot_row = block.row - (buffer.all_steps ? 0 : begin) * schedule_.batch;
+    cells::input_sums(w, block.rows, x + block.row * x_row, x_row,
+                      {buffer.slots + slot_row * w.slots(), w.slots()},
+                      {block.steps, block.row_step * x_row, block.row_step * w.slots()});
+  }
+
+  // The steps that direction d takes as its [first, last), rows [from, to).
+  void scan_forward(Index d, Index first, Index last, Index from, Index to, bool record,
+                    std::span<const DirectionBuffers<Scalar>> buffers) const {
+    const auto& w = weights_[static_cast<std::size_t>(d)];
+    const auto& buffer = buffers[static_cast<std::size_t>(d)];
+    const Index hidden = w.sizes().hidden;
+    const auto [begin, end] = steps_of(schedule_, d, first, last);
+    const Index slots_first = buffer.all_steps ? 0 : begin;
+    const bool keep = record && math::backward_reads_slots<E>;
+    const Index sign = d == 0 ? 1 : -1;
+    const Index row_step = sign * schedule_.batch;
+    for (Index k = 0; k < end - begin;) {
+      const Index t = d == 0 ? begin + k : end - 1 - k;
+      const Index steps = schedule_.equal_steps(t, sign, end - begin - k);
+      const Index rows = std::min(to, schedule_.running(t)) - from;
+      k += steps;
+      if (rows <= 0) {
+        continue;
+      }
+      const Index row = (t - slots_first) * schedule_.batch + from;
+      cells::ForwardSteps<Scalar> at{{.rows = rows,
+                                      .slots = {buffer.slots + row * w.slots(), w.slots()},
+                                      .prev = buffer.state(previous_slot(d, t), from),
+                                      .next = buffer.state(t + 1, from),
+                                      .slots_step = row_step * w.slots(),
+                                      .h_step = sign * buffer.h_slot,
+                                      .c_step = sign * buffer.c_slot}};
+      if (w.sizes().projected()) {
+        at.unprojected = buffer.unprojected + row * hidden;
+        at.unprojected_step = row_step * hidden;
+      }
+      cells::scan_forward<E, Scalar>(w, steps, keep, at, step_threads_);
+    }
+  }
+
+  // Their h to the caller.
+  void give_output(Index d, Index first, Index last, Index from, Index to,
+                   std::span<const DirectionBuffers<Scalar>> buffers,
+                   Tensor3View<Scalar> output) const {
+    const auto& buffer = buffers[static_cast<std::size_t>(d)];
+    const Index width = weights_[0].sizes().output;
+    const auto [begin, end] = steps_of(schedule_, d, first, last);
+    const bool rows_together = buffer.h_row == width && output.stride(1) == width;
+    const bool steps_together =
+        rows_together && from == 0 && to == schedule_.batch && output.stride(0) == buffer.h_slot;
+    const Index steps = steps_together ? end - begin : 1;  // that are copied at once
+    const Index rows = rows_together ? to - from : 1;
+    for (Index t = begin; t < end; t += steps) {
+      for (Index row = from; row < to; row += rows) {
+        std::copy_n(buffer.state(t + 1, row).h, steps * rows * width,
+                    output.row(t, row) + d * width);
+      }
+    }
   }
 
   // Steps of the chunk, last step of each direction first: d_slots of the chunk into work.slots;
@@ -217,7 +238,7 @@ class Layer {
                      const GradientFlow<Scalar>& flow, bool with_d_x,
                      Workspace<Scalar>& work) const {
     const auto& d_output = flow.d_output;
-    for_each_task(chunk.first, chunk.last - chunk.first, [&](Index d, Index from, Index to) {
+    for_each_task(chunk.first, chunk.last, [&](Index d, Index from, Index to) {
       const auto& w = weights_[static_cast<std::size_t>(d)];
       const auto& record = recorded[static_cast<std::size_t>(d)];
       const CellSizes& n = w.sizes();

@@ -121,23 +121,19 @@ class Passes {
         }
         unprojected[at].resize(!projected() ? 0 : all_steps ? T : chunk, B, hidden_);
         buffers[at] = direction_buffers<Scalar>(d, h, c, slots[at], unprojected[at]);
+        buffers[at].all_steps = all_steps;
         set_initial_state(buffers[at], k, d, initial);
       }
 
       const PerDirection<Weights> weights = layer_weights(k);
       const Layer<E, Scalar> layer(in_use(weights), schedule_);
-      for (Index first = 0; first < T; first += chunk) {
-        const Index count = std::min(chunk, T - first);
-        if (!all_steps) {
-          buffers[0].slots_first = first;
-          buffers[1].slots_first = T - first - count;
-        }
-        layer.forward(first, count, in, in_row, record != nullptr, in_use(buffers));
-      }
+      const bool top = k == network_.layers - 1;
+      layer.forward(chunk, in, in_row, record != nullptr, in_use(buffers),
+                    top && schedule_.full() ? output : View());
       for (Index d = 0; d < D; ++d) {
         get_final_state(buffers[static_cast<std::size_t>(d)], k, d, final);
       }
-      if (k == network_.layers - 1) {
+      if (top && !schedule_.full()) {
         give_running<Scalar>(schedule_, h.view().narrow(0, 1, T), output);
       }
     }
@@ -257,11 +253,12 @@ class Passes {
     }
     PerDirection<DirectionBuffers<const Scalar>> recorded;
     PerDirection<CellParameters<Scalar>*> cell_gradients{};
-    for (Index d = 0; d < network_.directions; ++d) {
-      const auto at = static_cast<std::size_t>(d);
-      recorded[at] = direction_buffers<const Scalar>(
-          d, record.h, record.c, record.slots[at], projected() ? record.unprojected[at] : nothing);
-      cell_gradients[at] = &gradients[static_cast<std::size_t>(k * network_.directions + d)];
+    const auto directions = static_cast<std::size_t>(network_.directions);
+    for (std::size_t d = 0; d < std::min(directions, recorded.size()); ++d) {
+      recorded[d] = direction_buffers<const Scalar>(static_cast<Index>(d), record.h, record.c,
+                                                    record.slots[d],
+                                                    projected() ? record.unprojected[d] : nothing);
+      cell_gradients[d] = &gradients[static_cast<std::size_t>(k) * directions + d];
     }
     const PerDirection<Weights> weights = layer_weights(k);
     Layer<E, Scalar>(in_use(weights), schedule_)

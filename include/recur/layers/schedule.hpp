@@ -148,12 +148,12 @@ struct Schedule {
   /// Rows of several steps: `rows` of each one, the next step's `row_step` farther on in a (T·B ×
   /// ·) matrix, and `counted_step` where only the rows that run are counted.
   struct Block {
-    Index row;
-    Index counted;  ///< rows that run before the block, from the first step asked for
-    Index rows;
-    Index steps;
-    Index row_step;
-    Index counted_step;
+    Index row = 0;
+    Index counted = 0;  ///< rows that run before the block, from the first step asked for
+    Index rows = 0;
+    Index steps = 1;
+    Index row_step = 0;
+    Index counted_step = 0;
     bool operator==(const Block&) const = default;
   };
 
