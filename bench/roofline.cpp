@@ -5,11 +5,12 @@
 //
 //     roofline [THREADS ...]      // default: 1 and all
 //     roofline --now THREADS      // a few milliseconds: what every one of so many cores does now
+//     roofline --bytes BYTES      // only reading, a buffer of this size, one thread
 //
 // One JSON line for each figure, the best of several tries:
 //     what   "fma" (GFLOP/s) or "read" (GB/s), all threads together; or "now": "fma" as it is just
 //            now, the slowest thread times their number
-//     level  read: where the buffer has room: L1, L2, L3, DRAM
+//     level  read: where the buffer has room: L1, L2, L3, DRAM; "" with --bytes
 //     bytes  read: its size, of each thread
 #include <algorithm>
 #include <atomic>
@@ -151,6 +152,15 @@ struct Caches {
   }
 };
 
+void measure_read(const char* level, std::size_t bytes, int threads) {
+  const double rate = best_rate(
+      threads, [bytes] { return std::vector<float>(bytes / 4, 1e-3F); },
+      [](const std::vector<float>& buffer) {
+        return read(buffer, 128e6, std::make_index_sequence<8>());
+      });
+  report("read", level, bytes, threads, rate);
+}
+
 void measure(int threads) {
   const double fma = best_rate(
       threads, [] { return 0; },
@@ -164,12 +174,7 @@ void measure(int threads) {
   const std::pair<const char*, std::size_t> levels[] = {
       {"L1", l1 / 2}, {"L2", l2 / 2}, {"L3", shared}, {"DRAM", beyond}};
   for (const auto& [level, bytes] : levels) {
-    const double rate = best_rate(
-        threads, [bytes = bytes] { return std::vector<float>(bytes / 4, 1e-3F); },
-        [](const std::vector<float>& buffer) {
-          return read(buffer, 128e6, std::make_index_sequence<8>());
-        });
-    report("read", level, bytes, threads, rate);
+    measure_read(level, bytes, threads);
   }
 }
 
@@ -219,6 +224,10 @@ void measure_now(int threads) {
 int main(int argc, char** argv) {
   if (argc == 3 && std::string(argv[1]) == "--now") {
     measure_now(std::max(1, std::atoi(argv[2])));
+    return 0;
+  }
+  if (argc == 3 && std::string(argv[1]) == "--bytes") {
+    measure_read("", static_cast<std::size_t>(std::max(4096LL, std::atoll(argv[2]))), 1);
     return 0;
   }
   std::vector<int> threads;
