@@ -485,6 +485,24 @@ TEST(Stack, ReusedMemoryGivesTheSame) {
 }
 
 // One tape for layers of different kinds, one after the other.
+// Over several chunks of steps: what a direction gives must not be what the other has yet to read.
+TEST(Stack, OutputMayTakeThePlaceOfTheInput) {
+  recur::Generator generator(1);
+  for (const bool bidirectional : {false, true}) {
+    const Index hidden = 48;
+    const Index width = bidirectional ? 2 * hidden : hidden;
+    const LSTM lstm({.input_size = width, .hidden_size = hidden, .bidirectional = bidirectional},
+                    generator);
+    const auto x = random_tensor<double>(generator, 60, 16, width);
+    const auto expected = lstm.forward(x);
+    LSTM::Output out;
+    out.output = x;
+    LSTM::Workspace work;
+    lstm.forward(out.output, {}, out, work);
+    expect_same(out.output, expected.output, bidirectional ? "two directions" : "one direction");
+  }
+}
+
 TEST(Stack, TapeOfAnotherLayerCanBeUsedAgain) {
   recur::Generator generator(2);
   const auto x = random_tensor<double>(generator, 4, 2, 3);

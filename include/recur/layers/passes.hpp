@@ -128,12 +128,14 @@ class Passes {
       const PerDirection<Weights> weights = layer_weights(k);
       const Layer<E, Scalar> layer(in_use(weights), schedule_);
       const bool top = k == network_.layers - 1;
+      // Not while the same memory is still to be read as the input.
+      const bool give_at_once = top && schedule_.full() && output.data() != x.data();
       layer.forward(chunk, in, in_row, record != nullptr, in_use(buffers),
-                    top && schedule_.full() ? output : View());
+                    give_at_once ? output : View());
       for (Index d = 0; d < D; ++d) {
         get_final_state(buffers[static_cast<std::size_t>(d)], k, d, final);
       }
-      if (top && !schedule_.full()) {
+      if (top && !give_at_once) {
         give_running<Scalar>(schedule_, h.view().narrow(0, 1, T), output);
       }
     }
