@@ -82,7 +82,8 @@ class Layer {
       for_each_task(0, T, [&](Index d, Index from, Index to) {
         for (Index first = 0; first < T; first += chunk) {
           const Index last = std::min(first + chunk, T);
-          const auto [begin, end] = steps_of(schedule_, d, first, last);
+          const Index begin = steps_of(schedule_, d, first, last).first;
+          const Index end = begin + last - first;
           schedule_.for_each_block_of_part(begin, end, from, to, [&](const Schedule::Block& block) {
             multiply_inputs(d, begin, block, x, x_row, buffers);
           });
@@ -312,7 +313,8 @@ class Layer {
     const auto& w = weights_[static_cast<std::size_t>(d)];
     const auto& record = recorded[static_cast<std::size_t>(d)];
     const CellSizes& n = w.sizes();
-    const auto [begin, end] = steps_of(schedule_, d, chunk.first, chunk.last);
+    const Index begin = steps_of(schedule_, d, chunk.first, chunk.last).first;
+    const Index end = begin + chunk.last - chunk.first;
     const Index rows = schedule_.running_rows(begin, end);
     if (rows == 0) {
       return;
