@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#include "recur/layers/layer_buffers.hpp"
+
+#include <gtest/gtest.h>
+
+namespace {
+
+using recur::layers::DirectionBuffers;
+
+TEST(DirectionBuffers, StateOfASlotAndARow) {
+  double h[100] = {};
+  double c[100] = {};
+  DirectionBuffers<double> buffers{
+      .h = h, .h_slot = 20, .h_row = 5, .c = c, .c_slot = 12, .c_row = 3};
+  const auto state = buffers.state(2, 3);
+  EXPECT_EQ(state.h, h + 55);
+  EXPECT_EQ(state.h_stride, 5);
+  EXPECT_EQ(state.c, c + 33);
+  EXPECT_EQ(state.c_stride, 3);
+  buffers.c_slot = 0;  // updated in place
+  EXPECT_EQ(buffers.state(2, 3).c, c + 9);
+}
+
+TEST(DirectionBuffers, CellsWithoutCHaveNone) {
+  double h[100] = {};
+  const DirectionBuffers<double> buffers{.h = h, .h_slot = 20, .h_row = 5};
+  EXPECT_EQ(buffers.state(2, 3).c, nullptr);
+  EXPECT_TRUE(buffers.all_steps);
+}
+
+}  // namespace
