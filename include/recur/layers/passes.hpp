@@ -7,8 +7,6 @@
 #include <algorithm>  // std::copy_n, std::fill_n, std::max, std::min
 #include <array>
 #include <span>
-#include <utility>  // std::swap
-#include <vector>
 
 #include "recur/core/state.hpp"
 #include "recur/layers/caller_arrays.hpp"
