@@ -98,6 +98,21 @@ TEST(PackedMatrix, HoldsScatteredRows) {
   expect_rows(packed.operand(), expected, 0, 4);
 }
 
+TEST(PackedMatrix, GathersRowsThatStandInBlocks) {
+  recur::Generator generator(2);
+  for (const Index columns : {10, 7}) {  // of rows of ten: whole rows, and parts of them
+    const RowMatrix<float> rows = random_matrix<float>(generator, 12, 10);
+    const Index places[] = {1, 2, 3, 6, 7, 11, 0};
+    PackedMatrix<float> gathered;
+    const auto b = gathered.gather(7, columns, {{rows.data(), 10}, places});
+    for (Index k = 0; k < 7; ++k) {
+      for (Index n = 0; n < columns; ++n) {
+        EXPECT_EQ(b.row(k)[n], rows(places[k], n));
+      }
+    }
+  }
+}
+
 TEST(PackedMatrix, ProductsEqualThoseOfTheMatrix) {
   recur::Generator generator(1);
   for (const Index N : {1, 16, 33, 70}) {

@@ -188,6 +188,15 @@ TYPED_TEST(Determinism, DeepBidirectionalAndLong) {
   expect_same_bits(layer, data, {2, 7, 13, 24, 39, 70});
 }
 
+// So many sequences of so few units that they go backwards in two groups.
+TYPED_TEST(Determinism, GroupsOfSequences) {
+  for (const Index hidden : {10, 33}) {
+    SCOPED_TRACE(hidden);
+    const auto layer = make<TypeParam>(hidden, 2, false);
+    expect_same_bits(layer, Data<TypeParam>(layer, 40, 70), {15, 16, 17, 31, 70});
+  }
+}
+
 // So many units that the threads share those of every step, of a few sequences: of fewer where the
 // weights stay in the second-level cache.
 TYPED_TEST(Determinism, UnitsSharedByTheThreads) {

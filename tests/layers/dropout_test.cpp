@@ -222,14 +222,15 @@ TEST(Dropout, GradientsOverSeveralChunks) {
               2 * recur::layers::chunk_rows<double>(4 * 48, recur::layers::enough_rows_backward));
     const auto x = random_tensor<double>(generator, steps, batch, 3);
     Lengths lengths(static_cast<std::size_t>(batch), steps);
-    for (const bool equal : {true, false}) {
-      SCOPED_TRACE(equal ? "equal lengths" : "different lengths");
-      if (!equal) {
+    for (const std::string given : {"no lengths", "equal lengths", "different lengths"}) {
+      SCOPED_TRACE(given);
+      if (given == "different lengths") {
         lengths[3] = 7;
         lengths[11] = 25;
       }
       GRU::Tape tape;
-      const auto out = gru.forward(x, lengths, {}, tape);
+      const auto out = given == "no lengths" ? gru.forward(x, {}, tape)  // in groups of sequences
+                                             : gru.forward(x, lengths, {}, tape);
       const auto gradients = gru.backward(tape, out.output);
 
       std::vector<GRU::Tape> tapes(3);

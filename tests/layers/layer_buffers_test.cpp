@@ -28,4 +28,12 @@ TEST(DirectionBuffers, CellsWithoutCHaveNone) {
   EXPECT_TRUE(buffers.all_steps);
 }
 
+TEST(RowsOf, StepsAndSequencesOfATensor) {
+  recur::Tensor3<double> part(2, 3, 4);  // steps 5 and 6, sequences 7 to 9
+  const recur::layers::RowsOf<double> rows{part.view(), 5, 7};
+  EXPECT_EQ(rows.row(6, 8), &part(1, 1, 0));
+  EXPECT_FALSE(rows.absent());
+  EXPECT_TRUE(recur::layers::RowsOf<double>().absent());
+}
+
 }  // namespace

@@ -267,6 +267,14 @@ struct PackedFactors {
   kernels::PackedMatrix<Scalar> made;  ///< h' before the projection, or the operand
 };
 
+/// The memory that parameter_gradients needs of `rows` rows.
+template <class E, class Scalar>
+void reserve(const CellSizes& n, Index rows, PackedFactors<Scalar>& packed) {
+  packed.x.reserve(rows, n.input);
+  packed.h_prev.reserve(rows, n.output);
+  packed.made.reserve(n.projected() || math::TwoProducts<E> ? rows : 0, n.hidden);
+}
+
 /// The gradients by all parameters, dW_ih = d_slotsᵀ x, dW_hh = d_slotsᵀ h_prev, …: overwritten
 /// (Start::zero) or added to. Threads share the rows of the matrices, so that sums are always in
 /// the same order.
@@ -307,10 +315,11 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
   kernels::parallel_ranges(threads, factor_count, 1, [&](Index first, Index last) {
     for (Index k = first; k < last; ++k) {
       Factor& factor = factors[k];
-      if (factor.places != nullptr) {
-        factor.packed.assign(r.rows, factor.columns,
-                             kernels::ScatteredRowsB<Scalar>{factor.rows, factor.places});
-        factor.rows = {factor.packed.operand().data, kernels::native_width<Scalar>};  // if narrow
+      const kernels::ScatteredRowsB<Scalar> scattered{factor.rows, factor.places};
+      if (factor.narrow() && factor.places != nullptr) {
+        factor.rows = factor.packed.gather(r.rows, factor.columns, scattered);
+      } else if (!factor.narrow() && factor.places != nullptr) {
+        factor.packed.assign(r.rows, factor.columns, scattered);
       } else if (!factor.narrow()) {
         factor.packed.assign(r.rows, factor.columns, factor.rows);
       }

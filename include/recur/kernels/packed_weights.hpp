@@ -4,7 +4,7 @@
 // change: each in the order in which a product walks through it, as one stream (gemm.hpp).
 #pragma once
 
-#include <algorithm>  // std::copy, std::fill, std::max, std::min
+#include <algorithm>  // std::copy, std::copy_n, std::fill, std::max, std::min
 #include <vector>
 
 #include "recur/core/cell_parameters.hpp"
@@ -46,6 +46,19 @@ class PackedMatrix {
         copy_row(b.row(k) + n, columns, to);
       }
     });
+  }
+
+  /// B (K × N) as it stands, but for its rows, which stand together afterwards.
+  RowsB<Scalar> gather(Index K, Index N, const ScatteredRowsB<Scalar>& b) {
+    resize(K, N, 0);
+    Scalar* to = data_.data();
+    for (Index k = 0, end = 0; k < K; k = end) {
+      for (end = k + 1; end < K && b.row(end) == b.row(end - 1) + N;) {
+        ++end;
+      }
+      to = std::copy_n(b.row(k), (end - k) * N, to);
+    }
+    return {data_.data(), N};
   }
 
   /// B = the transposed rows [first, first + count) of w.

@@ -9,8 +9,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "recur/layers/backward_pass.hpp"
+#include "recur/layers/forward_pass.hpp"
 #include "recur/layers/packed_sequence.hpp"
-#include "recur/layers/passes.hpp"
 #include "recur/layers/shape_checks.hpp"
 #include "recur/layers/stack_parameters.hpp"
 
@@ -72,8 +73,8 @@ class Calls {
     }
     out.output.resize(x.size(0), x.size(1), sizes_.features());
     resize_state(batch, out.state);
-    passes(schedule).forward(time_major(x), state, time_major(out.output.view()), views(out.state),
-                             work, tape);
+    forward_pass(schedule).run(time_major(x), state, time_major(out.output.view()),
+                               views(out.state), work, tape);
   }
 
   void backward(Tape<Scalar>& tape, ConstView d_output, const StateView& d_state,
@@ -94,8 +95,8 @@ class Calls {
       d_input = time_major(gradients.input.view());
     }
     resize_state(s.batch, gradients.state);
-    passes(s).backward(tape, d_output.absent() ? d_output : time_major(d_output), d_state, d_input,
-                       views(gradients.state), start, gradients.parameters.cells);
+    backward_pass(s).run(tape, d_output.absent() ? d_output : time_major(d_output), d_state,
+                         d_input, views(gradients.state), start, gradients.parameters.cells);
   }
 
   /// A PackedSequence.
@@ -108,8 +109,8 @@ class Calls {
     schedule.assign_packed(x.batch_sizes, x.sorted_indices);
     resize_packed(schedule, sizes_.features(), out.output);
     resize_state(schedule.batch, out.state);
-    passes(schedule).forward(packed_view(x.data), state, packed_view(out.output.data),
-                             views(out.state), work, tape);
+    forward_pass(schedule).run(packed_view(x.data), state, packed_view(out.output.data),
+                               views(out.state), work, tape);
   }
 
   void backward(Tape<Scalar>& tape, const Packed& d_output, const StateView& d_state,
@@ -133,8 +134,8 @@ class Calls {
       d_input = packed_view(gradients.input.data);
     }
     resize_state(s.batch, gradients.state);
-    passes(s).backward(tape, packed_view(d_output.data), d_state, d_input, views(gradients.state),
-                       start, gradients.parameters.cells);
+    backward_pass(s).run(tape, packed_view(d_output.data), d_state, d_input, views(gradients.state),
+                         start, gradients.parameters.cells);
   }
 
   /// One sequence as a matrix of either storage order.
@@ -151,8 +152,8 @@ class Calls {
     schedule.assign(steps, 1);
     resize_matrix(out.output, steps, sizes_.features());
     resize_matrix_state(out.state);
-    passes(schedule).forward(matrix_view(rows), state_view, matrix_view(out.output),
-                             matrix_state_view(out.state), work, tape);
+    forward_pass(schedule).run(matrix_view(rows), state_view, matrix_view(out.output),
+                               matrix_state_view(out.state), work, tape);
   }
 
   template <class Derived, class Matrix>
@@ -174,13 +175,18 @@ class Calls {
       d_input = matrix_view(gradients.input);
     }
     resize_matrix_state(gradients.state);
-    passes(s).backward(tape, d_output_view, d_state_view, d_input,
-                       matrix_state_view(gradients.state), start, gradients.parameters.cells);
+    backward_pass(s).run(tape, d_output_view, d_state_view, d_input,
+                         matrix_state_view(gradients.state), start, gradients.parameters.cells);
   }
 
  private:
   ShapeChecks<E, Scalar> checks() const { return {sizes_}; }
-  Passes<E, Scalar> passes(const Schedule& schedule) const { return {network_, schedule}; }
+  ForwardPass<E, Scalar> forward_pass(const Schedule& schedule) const {
+    return {network_, schedule};
+  }
+  BackwardPass<E, Scalar> backward_pass(const Schedule& schedule) const {
+    return {network_, schedule};
+  }
 
   static Schedule& schedule_of(Workspace<Scalar>& work, Tape<Scalar>* tape) {
     return tape != nullptr ? tape->schedule : work.schedule;

@@ -3,6 +3,9 @@
 // Dropout between layers, on time-major buffers. The mask is kept on the tape.
 #pragma once
 
+#include <algorithm>  // std::min
+
+#include "recur/layers/layer_buffers.hpp"
 #include "recur/layers/tape.hpp"
 
 namespace recur::inline RECUR_ABI::layers {
@@ -30,23 +33,22 @@ const Scalar* drop_out(const Schedule& schedule, double p, Tape<Scalar>& tape,
   return record.input.data();
 }
 
-/// Gradients by that input, of steps [first, last), become those by the output below. d_x (·, B,
-/// width): of steps [x_first, …).
+/// Gradients by that input, of steps [first, last) of a group, become those by the output below.
 template <class Scalar>
 void drop_out_backward(const Schedule& schedule, Index first, Index last,
-                       const LayerTape<Scalar>& record, Scalar* d_x, Index x_first) {
-  if (record.dropout_mask.size() == 0) {
+                       const LayerTape<Scalar>& record, const SequenceGroup<Scalar>& group) {
+  if (record.dropout_mask.size() == 0 || group.d_x.absent()) {
     return;
   }
   const Index width = record.dropout_mask.size(2);
-  const Index first_row = x_first * schedule.batch;
-  schedule.for_each_block(first, last, [&](Index row, Index count) {
-    const Scalar* mask = record.dropout_mask.data() + row * width;
-    Scalar* gradient = d_x + (row - first_row) * width;
+  for (Index t = first; t < last; ++t) {
+    const Index count = std::min(group.last, schedule.running(t)) - group.first;
+    const Scalar* mask = record.dropout_mask.view().row(t, group.first);
+    Scalar* gradient = group.d_x.row(t, group.first);
     for (Index k = 0; k < count * width; ++k) {
       gradient[k] *= mask[k];
     }
-  });
+  }
 }
 
 }  // namespace recur::inline RECUR_ABI::layers

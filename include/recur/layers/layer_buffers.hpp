@@ -3,10 +3,18 @@
 // What a layer reads and writes, on its way forward and back.
 #pragma once
 
+#include <span>
+
+#include "recur/core/cell_parameters.hpp"
 #include "recur/core/tensor.hpp"
+#include "recur/kernels/gemm.hpp"
 #include "recur/kernels/pointwise.hpp"
+#include "recur/layers/tape.hpp"
 
 namespace recur::inline RECUR_ABI::layers {
+
+/// Slot of the state before step t of direction d.
+inline Index state_slot_before(Index d, Index t) { return d == 0 ? t : t + 2; }
 
 /// Memory of one direction of a layer. Slot and step strides are those of a (·, B, D·size) tensor.
 template <class Scalar>
@@ -26,16 +34,32 @@ struct DirectionBuffers {
   }
 };
 
-/// The gradients on their way backwards through a layer.
+/// Rows (·, ·, width) of a (T, B, width) tensor, whose first is that of `step` and `sequence`.
+template <class Element>
+struct RowsOf {
+  Tensor3View<Element> view;
+  Index step = 0;
+  Index sequence = 0;
+
+  bool absent() const { return view.data() == nullptr; }
+  Element* row(Index t, Index b) const { return view.row(t - step, b - sequence); }
+};
+
+/// A group of the batch's sequences on its way backwards through a layer.
 template <class Scalar>
-struct GradientFlow {
-  Tensor3View<const Scalar> d_output;  ///< (·, B, D·output), by its output, of steps
-                                       ///< [output_first, …); absent: zeros
-  Index output_first = 0;
-  Scalar* d_x = nullptr;  ///< (·, B, I), by its input, of steps [x_first, …); or null. Overwritten
-                          ///< where rows run; of two directions added to. Of one direction it may
-                          ///< be d_output: its steps are read before they are written
-  Index x_first = 0;
+struct SequenceGroup {
+  Index first;  ///< sequences [first, last): all of them, or some of a batch of equal lengths
+  Index last;
+  ChunkMemory<Scalar>& memory;
+  std::span<CellParameters<Scalar>> gradients;  ///< of all layers and directions
+  kernels::Start start;                         ///< of the gradients
+
+  RowsOf<const Scalar> d_output;  ///< (·, ·, D·output), by the layer's output; absent: zeros
+  RowsOf<Scalar> d_x;  ///< (·, ·, I), by its input; or absent. Overwritten where rows run; of two
+                       ///< directions added to. Of one direction it may be d_output: its steps are
+                       ///< read before they are written
+
+  Index count() const { return last - first; }
 };
 
 }  // namespace recur::inline RECUR_ABI::layers

@@ -13,6 +13,20 @@
 
 namespace recur::inline RECUR_ABI {
 
+/// Memory of a chunk of steps; backwards, of one group of sequences (backward_pass.hpp).
+template <class Scalar>
+struct ChunkMemory {
+  std::vector<Tensor3<Scalar>> slots;  ///< D of (chunk, B, slots·H); backwards, of (1, rows,
+                                       ///< slots·H), the running rows
+  Tensor3<Scalar> between;             ///< gradients by the outputs between layers, one direction:
+                                       ///< (chunk, sequences, output)
+  std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (1, rows, output), cells with a projection
+  Tensor3<Scalar> d_x;                     ///< (1, rows, in), two directions
+  std::vector<Index> places;               ///< of the rows in the tape, if they do not follow each
+                                           ///< other there
+  cells::PackedFactors<Scalar> packed;     ///< of the rows
+};
+
 /// Scratch memory of a call. One a thread; its contents never matter.
 template <class Scalar>
 struct Workspace {
@@ -20,21 +34,16 @@ struct Workspace {
   Tensor3<Scalar> input;                     ///< (T, B, I), when the caller's is not time-major
   Tensor3<Scalar> h[2];                      ///< (T+2, B, D·output), layers by turns
   Tensor3<Scalar> c;                         ///< (1, B, D·H), updated in place; rows padded
-  std::vector<Tensor3<Scalar>> slots;        ///< D of (chunk, B, slots·H); backwards, of (1, rows,
-                                             ///< slots·H), the running rows of a chunk
   std::vector<Tensor3<Scalar>> unprojected;  ///< D of (chunk, B, H)
+  ChunkMemory<Scalar> chunks[2];             ///< backwards, of each group
 
-  Tensor3<Scalar> d_output[2];  ///< by the outputs between layers: one direction: (chunk, B,
-                                ///< output), the second (T, B, output) where the caller's rows
-                                ///< stand otherwise; two: (T, B, D·output), layers by turns
+  Tensor3<Scalar> d_output[2];  ///< (T, B, D·output), where the caller's rows stand otherwise;
+                                ///< two directions: by the outputs between layers, by turns
   Tensor3<Scalar> d_x;          ///< (T, B, I), where the caller's is not time-major
   Tensor3<Scalar> d_h;          ///< (L·D, B, output), by the state between two steps; rows padded
   Tensor3<Scalar> d_c;          ///< (L·D, B, H), the same
-  std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (1, rows, output), cells with a projection
-  Tensor3<Scalar> d_unprojected;           ///< (D, B, H)
-  Tensor3<Scalar> d_x_chunk;               ///< (1, rows, in), two directions
-  std::vector<Index> places;               ///< of the rows of a chunk, where some do not run
-  cells::PackedFactors<Scalar> packed;     ///< of the rows of a chunk
+  Tensor3<Scalar> d_unprojected;                  ///< (D, B, H)
+  std::vector<CellParameters<Scalar>> gradients;  ///< of the second group of sequences
 };
 
 /// One layer of a Tape. Time step t stands at slot t + 1 of h and c: slot 0 holds the initial state
@@ -62,7 +71,9 @@ struct LayerTape {
 /// of slots or 256 rows, whichever is more: the gradients by its slots and by the outputs between
 /// the layers, and copies of its rows of the input, of h, and of what a projection or a second
 /// product multiplies. That is less than a tenth of the tape, when the tape holds some twenty
-/// chunks. With two directions and several layers the gradients between them are of all steps,
+/// chunks. Where the sequences go backwards in two groups (backward_pass.hpp), it needs the
+/// gradients by the parameters a second time, and with two threads a chunk of 256 KB or 320 rows
+/// each. With two directions and several layers the gradients between them are of all steps,
 /// T·B·D·H, and twice that with three layers and more; with sequences of different lengths, so is a
 /// copy of those by the output.
 template <class Scalar>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The scan over time against loops of reference steps: sizes around the vector registers, chunks of
-// steps, threads.
-#include "recur/layers/layer.hpp"
+// One layer, forward and back, against loops of reference steps: sizes around the vector registers,
+// chunks of steps, threads.
+#include "recur/layers/layer_forward.hpp"
 
 #include <vector>
 

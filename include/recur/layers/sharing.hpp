@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//
+// How the threads share the work of a layer.
+#pragma once
+
+#include <algorithm>  // std::clamp, std::max, std::min
+
+#include "recur/cells/step.hpp"
+#include "recur/layers/schedule.hpp"
+
+namespace recur::inline RECUR_ABI::layers {
+
+/// The sequences of the batch (and directions), which needs no barrier: each thread multiplies the
+/// inputs of its own and scans them, while their slots are in its cache. Of too few sequences for
+/// that, the rows of the products; of a few sequences and many units, the units: then the threads
+/// meet at every step.
+struct Sharing {
+  int threads = 1;
+  int step_threads = 1;  ///< that share the units of a single step
+  Index parts = 1;       ///< of the batch, that are scanned at the same time
+  bool products_in_tasks =
+      false;  ///< products with the inputs, and gradients by them, by sequences
+};
+
+/// That of a layer of such cells, with at most so many threads.
+template <math::Equations E, class Scalar>
+Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedule,
+                   int most_threads) {
+  Sharing s;
+  constexpr Index equations =
+      25 * math::slot_count<E>;  // of a unit, in multiply-adds of equal time
+  s.threads = kernels::useful_threads(
+      static_cast<double>(n.hidden * (n.gates * (n.input + n.output) + equations)) *
+          static_cast<double>(schedule.steps * schedule.batch),
+      most_threads);
+  // Too few sequences to share: the threads meet at every step, if there is enough in one, and the
+  // units can be shared evenly. Where the weights stay in every thread's second-level cache, four
+  // sequences a thread are enough.
+  constexpr double worth_meeting = 1.5e5;  // multiply-adds: some 3 µs
+  constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
+  const Index products = n.gates * n.hidden * n.output;
+  const Index enough =
+      4 * std::min(products <= in_cache ? s.threads : kernels::tile_rows, kernels::tile_rows);
+  const Index share = kernels::largest_range(s.threads, n.hidden, cells::unit_grain<E, Scalar>);
+  const bool even = 4 * share * s.threads <= 5 * n.hidden;
+  if (directions == 1 && schedule.batch < enough && even &&
+      static_cast<double>(products * schedule.batch) >= worth_meeting) {
+    s.step_threads = s.threads;
+    return s;
+  }
+  // Two rows are multiplied about as fast as weights come from a second-level cache; from farther
+  // away it takes a whole tile.
+  const Index rows = products <= in_cache ? 2 : Index(kernels::tile_rows);
+  s.parts = std::clamp<Index>(schedule.batch / rows, 1, std::max(s.threads / directions, Index(1)));
+  s.products_in_tasks = directions * s.parts > 1;
+  return s;
+}
+
+}  // namespace recur::inline RECUR_ABI::layers

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#include "recur/layers/sharing.hpp"
+
+#include <gtest/gtest.h>
+
+#include "recur/math/lstm.hpp"
+
+namespace {
+
+using recur::Index;
+using recur::layers::Sharing;
+using LSTM = recur::math::LSTM;
+
+Sharing sharing(Index steps, Index batch, Index hidden, Index directions, int threads) {
+  recur::Schedule schedule;
+  schedule.assign(steps, batch);
+  return recur::layers::sharing_of<LSTM, float>({hidden, hidden, hidden, LSTM::gates, true},
+                                                directions, schedule, threads);
+}
+
+void expect(const Sharing& s, int threads, int step_threads, Index parts, bool products_in_tasks) {
+  EXPECT_EQ(s.threads, threads);
+  EXPECT_EQ(s.step_threads, step_threads);
+  EXPECT_EQ(s.parts, parts);
+  EXPECT_EQ(s.products_in_tasks, products_in_tasks);
+}
+
+TEST(Sharing, OfSequences) {
+  expect(sharing(100, 64, 100, 1, 4), 4, 1, 4, true);
+  expect(sharing(100, 5, 64, 1, 4), 4, 1, 2, true);       // two each, at least
+  expect(sharing(100, 64, 300, 1, 16), 16, 1, 10, true);  // a tile of six each
+}
+
+TEST(Sharing, OfDirections) {
+  expect(sharing(100, 1, 100, 2, 2), 2, 1, 1, true);
+  expect(sharing(100, 64, 100, 2, 4), 4, 1, 2, true);
+}
+
+TEST(Sharing, OfTheUnitsOfFewSequences) { expect(sharing(100, 1, 256, 1, 2), 2, 2, 1, false); }
+
+TEST(Sharing, OfTheRowsOfProductsOnly) { expect(sharing(100, 1, 64, 1, 2), 2, 1, 1, false); }
+
+TEST(Sharing, NotOfLittleWorkNorWithoutThreads) {
+  expect(sharing(1, 1, 10, 1, 4), 1, 1, 1, false);
+  expect(sharing(100, 64, 100, 1, 1), 1, 1, 1, false);
+}
+
+}  // namespace
