@@ -91,7 +91,7 @@ class BackwardPass {
 
     if (groups_ == 1) {
       Group group{0, B, work.chunks[0], gradients, start, {d_out}, {}};
-      go_back({&group, 1}, max_threads(), d_in, tape);
+      go_back({&group, 1}, 1, max_threads(), d_in, tape);
     } else {
       in_groups(tape, d_out, d_in, start, gradients);
     }
@@ -123,19 +123,16 @@ class BackwardPass {
                             {}};
     };
     const int threads = kernels::useful_threads(multiply_adds());
-    if (threads > 2) {
-      std::array<Group, 2> both{group(0, 0), group(1, 1)};
-      go_back(both, threads, d_in, tape);
-    } else {
-      for (Index k = 0; k < threads; ++k) {
-        reserve(group(threads == 1 ? 1 : k, k), d_in);  // here, as it may throw
-      }
-      kernels::parallel_ranges(threads, 2, 1, [&](Index first, Index last) {
-        for (Index k = first; k < last; ++k) {
-          Group alone = group(k, threads == 1 ? 0 : k);
-          go_back({&alone, 1}, 1, d_in, tape);
-        }
+    if (threads == 2) {
+      reserve(group(0, 0), d_in);  // here, as it may throw
+      reserve(group(1, 1), d_in);
+      kernels::parallel_ranges(2, 2, 1, [&](Index k, Index) {
+        Group alone = group(k, k);
+        go_back({&alone, 1}, 1, 1, d_in, tape);
       });
+    } else {  // more threads share both groups; one takes them by turns, in the same memory
+      std::array<Group, 2> both{group(0, 0), group(1, threads == 1 ? 0 : 1)};
+      go_back(both, threads == 1 ? 1 : 2, threads, d_in, tape);
     }
     kernels::parallel_ranges(
         threads, static_cast<Index>(gradients.size()), 1, [&](Index first, Index last) {
@@ -148,44 +145,54 @@ class BackwardPass {
   }
 
   // All layers, from the last step to the first; the groups' d_output is that of the top layer.
-  void go_back(std::span<Group> groups, int threads, View d_in, Tape<Scalar>& tape) const {
-    Workspace<Scalar>& work = tape.workspace;
+  // at_once: groups that share a chunk with each other; those of another take it afterwards.
+  void go_back(std::span<Group> groups, std::size_t at_once, int threads, View d_in,
+               Tape<Scalar>& tape) const {
     const Index T = schedule_.steps;
     const Index D = network_.directions;
-    const Index L = network_.layers;
-    const bool chunk_by_chunk = D == 1;
-    const Index together = chunk_by_chunk ? L : 1;
+    const Index together = D == 1 ? network_.layers : 1;
     const ConstView d_out = groups[0].d_output.view;
     const Index rows = most_rows();
-    for (Index above = L; above > 0; above -= together) {
+    for (Index above = network_.layers; above > 0; above -= together) {
       Index first = 0;
       for (Index last = T; last > 0; last = first) {
         first = chunk_begin(schedule_, D, last, rows);
-        const Chunk chunk{first, last, rows};
-        for (Index k = above - 1; k >= above - together; --k) {
-          for (Group& group : groups) {
-            Tensor3<Scalar>& between = chunk_by_chunk ? group.memory.between : work.d_output[k % 2];
-            const Tensor3<Scalar>& from_above =
-                chunk_by_chunk ? group.memory.between : work.d_output[(k + 1) % 2];
-            const Index step = chunk_by_chunk ? first : 0;  // the first that is there
-            group.d_output = {d_out};
-            if (k < L - 1) {
-              group.d_output = {from_above.view(), step, group.first};
-            }
-            group.d_x = {d_in};
-            if (k > 0) {
-              between.resize(chunk_by_chunk ? last - first : T, group.count(),
-                             D * network_.output());
-              group.d_x = {between.view(), step, group.first};
-            }
-          }
-          if (D > 1 && last == T && !groups[0].d_x.absent()) {
-            const View d_x = groups[0].d_x.view;
-            std::fill_n(d_x.data(), T * schedule_.batch * d_x.size(2), Scalar(0));
-          }
-          layer_backward(chunk, k, groups, threads, tape);
+        for (std::size_t g = 0; g < groups.size(); g += at_once) {
+          chunk_back({first, last, rows}, above, above - together, groups.subspan(g, at_once),
+                     threads, d_out, d_in, tape);
         }
       }
+    }
+  }
+
+  // One chunk of the layers below `above`, down to `lowest`.
+  void chunk_back(const Chunk& chunk, Index above, Index lowest, std::span<Group> groups,
+                  int threads, ConstView d_out, View d_in, Tape<Scalar>& tape) const {
+    Workspace<Scalar>& work = tape.workspace;
+    const Index D = network_.directions;
+    const bool chunk_by_chunk = D == 1;
+    for (Index k = above - 1; k >= lowest; --k) {
+      for (Group& group : groups) {
+        Tensor3<Scalar>& between = chunk_by_chunk ? group.memory.between : work.d_output[k % 2];
+        const Tensor3<Scalar>& from_above =
+            chunk_by_chunk ? group.memory.between : work.d_output[(k + 1) % 2];
+        const Index step = chunk_by_chunk ? chunk.first : 0;  // the first that is there
+        group.d_output = {d_out};
+        if (k < network_.layers - 1) {
+          group.d_output = {from_above.view(), step, group.first};
+        }
+        group.d_x = {d_in};
+        if (k > 0) {
+          between.resize(chunk_by_chunk ? chunk.last - chunk.first : schedule_.steps, group.count(),
+                         D * network_.output());
+          group.d_x = {between.view(), step, group.first};
+        }
+      }
+      if (D > 1 && chunk.last == schedule_.steps && !groups[0].d_x.absent()) {
+        const View d_x = groups[0].d_x.view;
+        std::fill_n(d_x.data(), schedule_.steps * schedule_.batch * d_x.size(2), Scalar(0));
+      }
+      layer_backward(chunk, k, groups, threads, tape);
     }
   }
 
