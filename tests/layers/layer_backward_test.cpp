@@ -4,6 +4,7 @@
 // in layer_forward_test.cpp and backward_pass_test.cpp.
 #include "recur/layers/layer_backward.hpp"
 
+#include <tuple>  // std::tie
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -90,10 +91,25 @@ TEST(LayerBackward, GroupsAloneOrTogether) {
     recur::test::expect_same(both.first[0].weight_ih, alone.first[0].weight_ih, "weight_ih");
     recur::test::expect_same(both.second[0].weight_hh, alone.second[0].weight_hh, "weight_hh");
   }
-  // Of all rows together, they are the sums.
-  recur::RowMatrix<double> sum = alone.first[0].weight_ih + alone.second[0].weight_ih;
-  EXPECT_GT(sum.norm(), 0.1);
-  EXPECT_GT((alone.first[0].weight_ih - alone.second[0].weight_ih).norm(), 0.1);
+  // All sequences as one group: the sums.
+  Result whole;
+  whole.first.emplace_back(sizes);
+  whole.work.d_h.resize(1, B, recur::kernels::whole_registers<double>(H));
+  whole.work.d_h.set_zero();
+  const recur::layers::SequenceGroup<double> all{0,
+                                                 B,
+                                                 whole.work.chunks[0],
+                                                 whole.first,
+                                                 recur::kernels::Start::zero,
+                                                 {d_output.view()},
+                                                 {whole.d_x.view()}};
+  recur::layers::LayerBackward<RNN, double>({&weights, 1}, schedule, 1)
+      .run({0, T, T * B}, 0, x.data(), I, {&recorded, 1}, {&all, 1}, whole.work);
+  const auto& [first, second] = std::tie(alone.first[0], alone.second[0]);
+  EXPECT_TRUE(whole.first[0].weight_ih.isApprox(first.weight_ih + second.weight_ih, 1e-12));
+  EXPECT_TRUE(whole.first[0].weight_hh.isApprox(first.weight_hh + second.weight_hh, 1e-12));
+  EXPECT_TRUE(whole.first[0].bias_hh.isApprox(first.bias_hh + second.bias_hh, 1e-12));
+  recur::test::expect_same(whole.d_x, alone.d_x, "d_x of all");
 }
 
 }  // namespace
