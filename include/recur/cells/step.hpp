@@ -269,7 +269,7 @@ struct PackedFactors {
 
 /// The memory that parameter_gradients needs of `rows` rows.
 template <class E, class Scalar>
-void reserve(const CellSizes& n, Index rows, PackedFactors<Scalar>& packed) {
+void reserve_factors(const CellSizes& n, Index rows, PackedFactors<Scalar>& packed) {
   packed.x.reserve(rows, n.input);
   packed.h_prev.reserve(rows, n.output);
   packed.made.reserve(n.projected() || math::TwoProducts<E> ? rows : 0, n.hidden);

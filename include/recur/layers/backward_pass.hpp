@@ -261,8 +261,8 @@ class BackwardPass {
     for (Index k = 0; k < network_.layers; ++k) {
       const auto weights = network_.weights(k);
       LayerBackward<E, Scalar>(network_.in_use(weights), schedule_, 1).reserve(chunk, group);
-      cells::reserve<E>(network_.sizes(k), rows / schedule_.batch * group.count(),
-                        group.memory.packed);
+      cells::reserve_factors<E>(network_.sizes(k), rows / schedule_.batch * group.count(),
+                                group.memory.packed);
     }
   }
 
