@@ -9,6 +9,7 @@
 #include "recur/io/safetensors.hpp"
 #include "recur/kernels/threads.hpp"
 
+#include "command_line.hpp"
 #include "digits.hpp"
 #include "runs.hpp"
 

@@ -8,6 +8,7 @@
 #include "recur/cells/rnn_cell.hpp"
 #include "recur/layers/gru.hpp"
 #include "recur/layers/gru_reset_before.hpp"
+#include "recur/layers/instances.hpp"
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/packed_sequence.hpp"
 #include "recur/layers/rnn.hpp"

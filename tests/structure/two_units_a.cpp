@@ -6,6 +6,8 @@
 
 #include <recur/recur.hpp>
 
+RECUR_DECLARE_LAYER(recur::math::RNN, double)  // defined in two_units_b.cpp
+
 const char* version_of_b();
 recur::Index output_size_of_b();
 
@@ -19,6 +21,14 @@ int main() {
   }
   if (version_of_b() != static_cast<const char*>(recur::version)) {
     std::puts("recur::version exists twice");
+    return 1;
+  }
+  // Forward and backward are in the other unit.
+  recur::RNN<double> rnn({.input_size = 3, .hidden_size = 4});
+  recur::RNN<double>::Tape tape;
+  const auto [output, state] = rnn.forward(recur::Tensor3<double>(5, 2, 3), {}, tape);
+  if (rnn.backward(tape, output).input.size(2) != 3) {
+    std::puts("a layer of the other unit has another input");
     return 1;
   }
   return 0;

@@ -3,6 +3,8 @@
 // The second unit, see two_units_a.cpp.
 #include <recur/recur.hpp>
 
+RECUR_DEFINE_LAYER(recur::math::RNN, double)
+
 const char* version_of_b();
 recur::Index output_size_of_b();
 

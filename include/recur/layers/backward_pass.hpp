@@ -60,46 +60,7 @@ class BackwardPass {
   /// Start::zero, or added to). Reads the tape's records, uses its workspace.
   void run(Tape<Scalar>& tape, ConstView d_output, const StateView& d_final, View d_input,
            const MutableState& d_initial, kernels::Start start,
-           std::span<CellParameters<Scalar>> gradients) const {
-    const kernels::FlushDenormals flush;
-    Workspace<Scalar>& work = tape.workspace;
-    const Index T = schedule_.steps;
-    const Index B = schedule_.batch;
-    const Index D = network_.directions;
-
-    // The caller's arrays are used as they are, where their rows are ours.
-    ConstView d_out = d_output;
-    if (!d_out.absent() && !schedule_.full()) {
-      Tensor3<Scalar>& copy = work.d_output[network_.layers % 2];
-      copy.resize(T, B, D * network_.output());
-      take_running<Scalar>(schedule_, d_out, copy);
-      d_out = copy.view();
-    }
-    const bool to_caller = schedule_.full() && is_time_major<Scalar>(schedule_, d_input) &&
-                           d_input.data() != d_output.data();
-    View d_in = d_input;
-    if (!(to_caller || d_input.absent())) {
-      work.d_x.resize(T, B, network_.sizes(0).input);
-      d_in = work.d_x.view();
-    }
-    get_final_gradients(d_final, work);
-    if (start == kernels::Start::zero && (T == 0 || schedule_.running(0) == 0)) {  // no step runs
-      for (CellParameters<Scalar>& gradient : gradients) {
-        set_zero(gradient);
-      }
-    }
-
-    if (groups_ == 1) {
-      Group group{0, B, work.chunks[0], gradients, start, {d_out}, {}};
-      go_back({&group, 1}, 1, max_threads(), d_in, tape);
-    } else {
-      in_groups(tape, d_out, d_in, start, gradients);
-    }
-    give_initial_gradients(work, d_initial);
-    if (!to_caller && !d_input.absent()) {
-      give_running<Scalar>(schedule_, d_in, d_input);
-    }
-  }
+           std::span<CellParameters<Scalar>> gradients) const;
 
  private:
   void in_groups(Tape<Scalar>& tape, ConstView d_out, View d_in, kernels::Start start,
@@ -303,5 +264,50 @@ class BackwardPass {
   const Schedule& schedule_;
   Index groups_;
 };
+
+// Not inline: see instances.hpp.
+template <math::Equations E, class Scalar>
+void BackwardPass<E, Scalar>::run(Tape<Scalar>& tape, ConstView d_output, const StateView& d_final,
+                                  View d_input, const MutableState& d_initial, kernels::Start start,
+                                  std::span<CellParameters<Scalar>> gradients) const {
+  const kernels::FlushDenormals flush;
+  Workspace<Scalar>& work = tape.workspace;
+  const Index T = schedule_.steps;
+  const Index B = schedule_.batch;
+  const Index D = network_.directions;
+
+  // The caller's arrays are used as they are, where their rows are ours.
+  ConstView d_out = d_output;
+  if (!d_out.absent() && !schedule_.full()) {
+    Tensor3<Scalar>& copy = work.d_output[network_.layers % 2];
+    copy.resize(T, B, D * network_.output());
+    take_running<Scalar>(schedule_, d_out, copy);
+    d_out = copy.view();
+  }
+  const bool to_caller = schedule_.full() && is_time_major<Scalar>(schedule_, d_input) &&
+                         d_input.data() != d_output.data();
+  View d_in = d_input;
+  if (!(to_caller || d_input.absent())) {
+    work.d_x.resize(T, B, network_.sizes(0).input);
+    d_in = work.d_x.view();
+  }
+  get_final_gradients(d_final, work);
+  if (start == kernels::Start::zero && (T == 0 || schedule_.running(0) == 0)) {  // no step runs
+    for (CellParameters<Scalar>& gradient : gradients) {
+      set_zero(gradient);
+    }
+  }
+
+  if (groups_ == 1) {
+    Group group{0, B, work.chunks[0], gradients, start, {d_out}, {}};
+    go_back({&group, 1}, 1, max_threads(), d_in, tape);
+  } else {
+    in_groups(tape, d_out, d_in, start, gradients);
+  }
+  give_initial_gradients(work, d_initial);
+  if (!to_caller && !d_input.absent()) {
+    give_running<Scalar>(schedule_, d_in, d_input);
+  }
+}
 
 }  // namespace recur::inline RECUR_ABI::layers
