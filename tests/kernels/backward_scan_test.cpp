@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A scan backward is its steps, the equations and the product by W_hh, which have tests of their
-// own. Not a bit differs.
+// A scan backward, by one thread or by several, is its steps, the equations and the product by
+// W_hh, which have tests of their own. Not a bit differs.
 #include "recur/kernels/backward_scan.hpp"
 
 #include <string>
@@ -75,31 +75,41 @@ struct Scan {
     return d;
   }
 
-  void scan(const E& equations, bool with_output) {
+  // From the last step.
+  recur::kernels::BackwardScan<Scalar> start(bool with_output) {
     const Index last = steps - 1;
-    recur::kernels::backward_scan<E, Scalar>(
-        equations, hidden, by_shared.operand(), by_apart.operand(), steps,
-        {.rows = rows,
-         .slots = at(slots, last),
-         .prev = state(h, c, last),
-         .next = state(h, c, last + 1),
-         .d_slots = at(d_slots, last),
-         .d_output = by_output(last, with_output),
-         .slots_step = -rows * slots.cols(),
-         .d_slots_step = -rows * d_slots.cols(),
-         .h_step = -rows * h.cols(),
-         .c_step = E::has_c ? -rows * c.cols() : 0,
-         .d_output_step = with_output ? -rows * d_output.cols() : 0},
-        state(d_h, d_c, 0));
+    return {.rows = rows,
+            .slots = at(slots, last),
+            .prev = state(h, c, last),
+            .next = state(h, c, last + 1),
+            .d_slots = at(d_slots, last),
+            .d_output = by_output(last, with_output),
+            .slots_step = -rows * slots.cols(),
+            .d_slots_step = -rows * d_slots.cols(),
+            .h_step = -rows * h.cols(),
+            .c_step = E::has_c ? -rows * c.cols() : 0,
+            .d_output_step = with_output ? -rows * d_output.cols() : 0};
+  }
+
+  void scan(const E& equations, bool with_output) {
+    recur::kernels::backward_scan<E, Scalar>(equations, hidden, by_shared.operand(),
+                                             by_apart.operand(), steps, start(with_output),
+                                             state(d_h, d_c, 0));
+  }
+
+  void scan_by_units(int threads, const E& equations, bool with_output) {
+    recur::kernels::backward_scan_by_units<E, Scalar>(
+        threads, equations, hidden, by_shared.operand(), by_apart.operand(), steps,
+        start(with_output), state(d_h, d_c, 0));
   }
 
   void step_by_step(const E& equations, bool with_output) {
     const auto d = state(d_h, d_c, 0);
     for (Index step = steps - 1; step >= 0; --step) {
       const auto gradients = at(d_slots, step);
-      recur::kernels::pointwise_backward<E, Scalar>(equations, rows, hidden, at(slots, step),
-                                                    state(h, c, step), state(h, c, step + 1),
-                                                    gradients, d, by_output(step, with_output));
+      recur::kernels::pointwise_backward<E, Scalar>(
+          equations, rows, hidden, {0, hidden}, at(slots, step), state(h, c, step),
+          state(h, c, step + 1), gradients, d, by_output(step, with_output));
       gemm_by_columns<Scalar>({}, rows, hidden, E::shared_gates * hidden,
                               {gradients.data, gradients.stride, 1}, by_shared.operand(),
                               {d.h, d.h_stride}, Start::accumulate);
@@ -123,12 +133,19 @@ void check(const E& equations) {
           SCOPED_TRACE(std::string(E::name) + ", units " + std::to_string(hidden) + ", rows " +
                        std::to_string(rows) + ", steps " + std::to_string(steps));
           Scan<E, Scalar> expected(rows, hidden, steps);
-          Scan<E, Scalar> actual = expected;
+          const Scan<E, Scalar> before = expected;
           expected.step_by_step(equations, with_output);
-          actual.scan(equations, with_output);
-          ASSERT_TRUE(actual.d_slots == expected.d_slots);
-          ASSERT_TRUE(actual.d_h == expected.d_h);
-          ASSERT_TRUE(actual.d_c == expected.d_c);
+          for (const int threads : {1, 2, 3}) {
+            Scan<E, Scalar> actual = before;
+            if (threads == 1) {
+              actual.scan(equations, with_output);
+            } else {
+              actual.scan_by_units(threads, equations, with_output);
+            }
+            ASSERT_TRUE(actual.d_slots == expected.d_slots) << threads << " threads";
+            ASSERT_TRUE(actual.d_h == expected.d_h) << threads << " threads";
+            ASSERT_TRUE(actual.d_c == expected.d_c) << threads << " threads";
+          }
         }
       }
     }

@@ -137,7 +137,7 @@ void check_size(const E& equations, Index hidden, bool with_h) {
   // Gradients by the output: any numbers will do, or none.
   const StateRows<const Scalar> d_output{prev.h, prev.h_stride, nullptr, 0};
   recur::kernels::pointwise_backward<E, Scalar>(
-      equations, rows, hidden, actual.slot_rows(actual.slots), prev,
+      equations, rows, hidden, {0, hidden}, actual.slot_rows(actual.slots), prev,
       actual.state_rows(actual.next_h, actual.next_c), actual.slot_rows(actual.d_slots),
       actual.state_rows(actual.d_h, actual.d_c), d_output);
   for (Index b = 0; b < rows; ++b) {

@@ -43,8 +43,8 @@ TEST(TwoProducts, ForwardAndBackwardEqualPlainLoops) {
       const StateRows<double> d{d_h.data(), H, nullptr, 0};
       const recur::kernels::SlotRows<double> d_rows{d_slots.data(), d_slots.cols()};
       recur::kernels::pointwise_backward<Equations, double>(
-          Equations(), rows, H, {slots.data(), slots.cols()}, prev, {next.data(), H, nullptr, 0},
-          d_rows, d);
+          Equations(), rows, H, {0, H}, {slots.data(), slots.cols()}, prev,
+          {next.data(), H, nullptr, 0}, d_rows, d);
       recur::kernels::backward_operand<Equations, double>(
           Equations(), rows, H, back.operand(), {slots.data(), slots.cols()}, prev, d_rows, d, {});
 

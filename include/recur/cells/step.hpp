@@ -109,13 +109,13 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
     kernels::gemm_by_columns<Scalar>(walk, rows, n.hidden, n.output, {d.h, d.h_stride, 1},
                                      w.packed.hr_back.operand(), {d_unprojected, n.hidden},
                                      kernels::Start::zero);
-    kernels::pointwise_backward<E, Scalar>(w.equations, rows, n.hidden, slots,
+    kernels::pointwise_backward<E, Scalar>(w.equations, rows, n.hidden, {0, n.hidden}, slots,
                                            {nullptr, 0, prev.c, prev.c_stride}, next, d_slots,
                                            {d_unprojected, n.hidden, d.c, d.c_stride});
     start = kernels::Start::zero;
   } else {
-    kernels::pointwise_backward(w.equations, rows, n.hidden, slots, prev, next, d_slots, d,
-                                d_output);
+    kernels::pointwise_backward(w.equations, rows, n.hidden, {0, n.hidden}, slots, prev, next,
+                                d_slots, d, d_output);
   }
   if constexpr (math::TwoProducts<E>) {
     kernels::backward_operand<E, Scalar>(w.equations, rows, n.hidden,
@@ -225,9 +225,16 @@ template <math::Equations E, class Scalar>
 void scan_backward(const Weights<E, Scalar>& w, Index steps, const BackwardSteps<Scalar>& at,
                    const kernels::StateRows<Scalar>& d, int threads) {
   if constexpr (!math::TwoProducts<E>) {
-    if (threads == 1 && !w.sizes().projected()) {
-      kernels::backward_scan<E, Scalar>(w.equations, w.sizes().hidden, w.packed.hh_back.operand(),
-                                        w.packed.hh_apart_back.operand(), steps, at, d);
+    if (!w.sizes().projected()) {
+      const auto by_shared = w.packed.hh_back.operand();
+      const auto by_apart = w.packed.hh_apart_back.operand();
+      if (threads == 1) {
+        kernels::backward_scan<E, Scalar>(w.equations, w.sizes().hidden, by_shared, by_apart, steps,
+                                          at, d);
+      } else {
+        kernels::backward_scan_by_units<E, Scalar>(threads, w.equations, w.sizes().hidden,
+                                                   by_shared, by_apart, steps, at, d);
+      }
       return;
     }
   }

@@ -69,8 +69,8 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
         at.move();
       }
       const bool back = k % 2 == 1;
-      pointwise_backward<E, Scalar>(equations, count, hidden, at.slots, at.prev, at.next,
-                                    at.d_slots, d, at.d_output);
+      pointwise_backward<E, Scalar>(equations, count, hidden, {0, hidden}, at.slots, at.prev,
+                                    at.next, at.d_slots, d, at.d_output);
       detail::add_product<Scalar>(count, hidden, E::shared_gates * hidden,
                                   {at.d_slots.data, at.d_slots.stride, 1}, by_shared,
                                   {d.h, d.h_stride}, back);
@@ -85,6 +85,45 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
     scan(OneRow());  // known to the compiler: a third less time
   } else {
     scan(at.rows);
+  }
+}
+
+/// The same by threads that share the units: each takes its own from their columns of the product
+/// to the equations of the step before, so that all meet once a step.
+template <math::Equations E, class Scalar>
+void backward_scan_by_units(int threads, const E& equations, Index hidden,
+                            PackedB<Scalar> by_shared, PackedB<Scalar> by_apart, Index steps,
+                            BackwardScan<Scalar> at, const StateRows<Scalar>& d) {
+  constexpr Index apart = E::gates - E::shared_gates;
+  const auto for_each_share = [&](auto&& f) {
+    parallel_ranges(threads, hidden, grain_of_columns<Scalar>(at.rows, hidden), f);
+  };
+  const auto equations_of = [&](const BackwardScan<Scalar>& step, Index first, Index last) {
+    pointwise_backward<E, Scalar>(equations, step.rows, hidden, {first, last}, step.slots,
+                                  step.prev, step.next, step.d_slots, d, step.d_output);
+  };
+  for_each_share([&](Index first, Index last) { equations_of(at, first, last); });
+  for (Index k = 0; k < steps; ++k) {
+    BackwardScan<Scalar> before = at;
+    const bool ends = k + 1 == steps;
+    if (!ends) {
+      before.move();
+    }
+    for_each_share([&](Index first, Index last) {
+      const auto add_product = [&](Index slot, Index gates, PackedB<Scalar> w) {
+        gemm_of_columns<Scalar>(first, last, k % 2 == 1, at.rows, hidden, gates * hidden,
+                                {at.d_slots.data + slot * hidden, at.d_slots.stride, 1}, w,
+                                {d.h, d.h_stride}, Start::accumulate);
+      };
+      add_product(0, E::shared_gates, by_shared);
+      if constexpr (apart > 0) {
+        add_product(E::gates, apart, by_apart);
+      }
+      if (!ends) {
+        equations_of(before, first, last);
+      }
+    });
+    at = before;
   }
 }
 

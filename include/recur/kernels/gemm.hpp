@@ -186,34 +186,47 @@ void gemm_part_of_panel(Index first, Index last, Index M, Index N, Index K, cons
 
 }  // namespace detail
 
-/// A product of the scan, by several threads, which share the columns of B: of one row or a few
-/// whole panels, else whole registers. (100 columns are two panels, one of them of 36.)
+/// The columns of which threads take multiples, when they share those of a product of the scan: of
+/// one row or a few whole panels, else whole registers. (100 columns are two panels, one of them of
+/// 36.)
+template <class Scalar>
+constexpr Index grain_of_columns(Index M, Index K) {
+  return M < tile_rows || K == 0 ? tile_columns<Scalar> : native_width<Scalar>;
+}
+
+/// Columns [first, behind) of a product of the scan: a thread's share.
+template <class Scalar>
+void gemm_of_columns(Index first, Index behind, bool back, Index M, Index N, Index K,
+                     GemmA<Scalar> a, PackedB<Scalar> b, GemmC<Scalar> c, Start start) {
+  constexpr Index panel = tile_columns<Scalar>;
+  const Index in_panels = N - b.dots;
+  const Index last = std::min(behind, in_panels);
+  // The panels that are whole here, or end the product.
+  const Index whole = (first + panel - 1) / panel * panel;
+  const Index end = last == in_panels ? in_panels : last / panel * panel;
+  if (first < std::min(whole, last)) {
+    detail::gemm_part_of_panel(first, std::min(whole, last), M, in_panels, K, a, b, c, start);
+  }
+  if (whole < end) {
+    gemm<Scalar>(M, end - whole, K, a, PackedB<Scalar>{b.data + whole * K},
+                 {c.data + whole, c.row_stride}, start, nullptr, back,
+                 parts_from<Scalar>(in_panels) - whole);
+  }
+  if (std::max(whole, end) < last) {
+    detail::gemm_part_of_panel(std::max(whole, end), last, M, in_panels, K, a, b, c, start);
+  }
+  if (in_panels < behind) {
+    detail::gemm_dots<Scalar>(M, b.dots, K, a, b.data + in_panels * K,
+                              {c.data + in_panels, c.row_stride}, start, nullptr);
+  }
+}
+
+/// All columns, shared by threads.
 template <class Scalar>
 void gemm_by_columns(Walk walk, Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b,
                      GemmC<Scalar> c, Start start) {
-  constexpr Index panel = tile_columns<Scalar>;
-  const Index grain = M < tile_rows || K == 0 ? panel : native_width<Scalar>;
-  const Index in_panels = N - b.dots;
-  parallel_ranges(walk.threads, N, grain, [&](Index first, Index behind) {
-    const Index last = std::min(behind, in_panels);
-    // The panels that are whole here, or end the product.
-    const Index whole = (first + panel - 1) / panel * panel;
-    const Index end = last == in_panels ? in_panels : last / panel * panel;
-    if (first < std::min(whole, last)) {
-      detail::gemm_part_of_panel(first, std::min(whole, last), M, in_panels, K, a, b, c, start);
-    }
-    if (whole < end) {
-      gemm<Scalar>(M, end - whole, K, a, PackedB<Scalar>{b.data + whole * K},
-                   {c.data + whole, c.row_stride}, start, nullptr, walk.back,
-                   parts_from<Scalar>(in_panels) - whole);
-    }
-    if (std::max(whole, end) < last) {
-      detail::gemm_part_of_panel(std::max(whole, end), last, M, in_panels, K, a, b, c, start);
-    }
-    if (in_panels < behind) {
-      detail::gemm_dots<Scalar>(M, b.dots, K, a, b.data + in_panels * K,
-                                {c.data + in_panels, c.row_stride}, start, nullptr);
-    }
+  parallel_ranges(walk.threads, N, grain_of_columns<Scalar>(M, K), [&](Index first, Index last) {
+    gemm_of_columns(first, last, walk.back, M, N, K, a, b, c, start);
   });
 }
 

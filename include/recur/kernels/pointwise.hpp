@@ -197,6 +197,12 @@ RECUR_FLATTEN RECUR_ALWAYS_INLINE void pointwise_backward_register(
 
 }  // namespace detail
 
+/// Units [first, last) of a row.
+struct Units {
+  Index first;
+  Index last;
+};
+
 /// One row, where the compiler should know it.
 using OneRow = std::integral_constant<Index, 1>;
 
@@ -253,28 +259,28 @@ RECUR_FLATTEN RECUR_ALWAYS_INLINE void pointwise_forward(
   });
 }
 
-/// One step backward. slots: what forward left; not read where the equations do not. d_slots:
-/// overwritten with the gradients by the sums. d: in: gradients by next; out: gradients by prev,
-/// without the part that comes through W_hh. d_output.h: added to d.h first, unless it is null.
-/// Rows: Index, or OneRow where that is known.
+/// One step backward of some of `hidden` units. slots: what forward left; not read where the
+/// equations do not. d_slots: overwritten with the gradients by the sums. d: in: gradients by next;
+/// out: gradients by prev, without the part that comes through W_hh. d_output.h: added to d.h
+/// first, unless it is null. Rows: Index, or OneRow where that is known.
 template <math::Equations E, class Scalar, class Rows>
-RECUR_FLATTEN void pointwise_backward(const E& equations, Rows rows, Index hidden,
+RECUR_FLATTEN void pointwise_backward(const E& equations, Rows rows, Index hidden, Units units,
                                       SlotRows<const Scalar> slots, StateRows<const Scalar> prev,
                                       StateRows<const Scalar> next, SlotRows<Scalar> d_slots,
                                       StateRows<Scalar> d, StateRows<const Scalar> d_output = {}) {
   constexpr Index width = native_width<Scalar>;
   constexpr bool fetch_ahead = !std::is_same_v<Rows, OneRow>;
   for (Index b = 0; b < rows; ++b) {
-    Index unit = 0;
-    for (; unit + width <= hidden; unit += width) {
+    Index unit = units.first;
+    for (; unit + width <= units.last; unit += width) {
       detail::pointwise_backward_register<fetch_ahead>(equations, hidden, slots, prev, next,
                                                        d_slots, d, d_output, unit,
                                                        detail::WholeRegister{});
     }
-    if (unit < hidden) {
+    if (unit < units.last) {
       detail::pointwise_backward_register<fetch_ahead>(equations, hidden, slots, prev, next,
                                                        d_slots, d, d_output, unit,
-                                                       detail::PartOfRegister{hidden - unit});
+                                                       detail::PartOfRegister{units.last - unit});
     }
     if constexpr (math::backward_reads_slots<E>) {
       slots = slots.rows_from(1);
