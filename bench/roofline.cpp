@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <sched.h>
 #include <string>
@@ -219,20 +220,35 @@ void measure_now(int threads) {
   report("now", "", 0, threads, threads * *std::min_element(rates.begin(), rates.end()));
 }
 
+// A number of the command line; what is none, or out of bounds, ends the program.
+long number(const char* text, long least, long most) {
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  if (end == text || *end != '\0' || value < least || value > most) {
+    std::fprintf(stderr,
+                 "roofline: expected a number from %ld to %ld, got \"%s\"\n"
+                 "usage: roofline [THREADS...] | --bytes BYTES | --now THREADS\n",
+                 least, most, text);
+    std::exit(2);
+  }
+  return value;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  constexpr long most_threads = 1024;
   if (argc == 3 && std::string(argv[1]) == "--now") {
-    measure_now(std::max(1, std::atoi(argv[2])));
+    measure_now(static_cast<int>(number(argv[2], 1, most_threads)));
     return 0;
   }
   if (argc == 3 && std::string(argv[1]) == "--bytes") {
-    measure_read("", static_cast<std::size_t>(std::max(4096LL, std::atoll(argv[2]))), 1);
+    measure_read("", static_cast<std::size_t>(number(argv[2], 4096, 1L << 30)), 1);
     return 0;
   }
   std::vector<int> threads;
   for (int k = 1; k < argc; ++k) {
-    threads.push_back(std::max(1, std::atoi(argv[k])));
+    threads.push_back(static_cast<int>(number(argv[k], 1, most_threads)));
   }
   if (threads.empty()) {
     const int all = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
