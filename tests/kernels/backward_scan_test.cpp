@@ -126,7 +126,7 @@ template <class Scalar, class E>
 void check(const E& equations) {
   constexpr Index width = native_width<Scalar>;
   for (const Index hidden :
-       {Index(1), width, width + 1, 2 * width, 4 * width, 4 * width + 2, 9 * width}) {
+       {Index(1), width, width + 1, 2 * width, 3 * width, 4 * width, 4 * width + 2, 9 * width}) {
     for (const Index rows : {1, 2, 7}) {
       for (const Index steps : {1, 4}) {
         for (const bool with_output : {false, true}) {

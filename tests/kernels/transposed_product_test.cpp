@@ -93,6 +93,30 @@ TEST(TransposedProduct, AroundItsBlocks) {
   }
 }
 
+TEST(TransposedProduct, OfASingleTerm) {
+  recur::Generator generator(2);
+  for (const Index M : {1, 7}) {
+    for (const Index N : {1, 4, 16, 21, 64}) {
+      const auto a = random_matrix<float>(generator, 1, M);
+      const auto b = random_matrix<float>(generator, 1, N);
+      const auto before = random_matrix<float>(generator, M, N + gap);
+      RowMatrix<float> c = before;
+      recur::kernels::outer_product<float>(M, N, a.data(), b.data(), {c.data(), N + gap},
+                                           Start::accumulate);
+      const RowMatrix<double> product = a.cast<double>().transpose() * b.cast<double>();  // exact
+      const RowMatrix<double> sum = before.leftCols(N).cast<double>() + product;
+      EXPECT_LT((c.leftCols(N).cast<double>() - sum).cwiseAbs().maxCoeff(), 2.4e-7)
+          << M << ' ' << N;
+      EXPECT_TRUE(c.rightCols(gap) == before.rightCols(gap));
+      c.leftCols(N).setConstant(std::numeric_limits<float>::quiet_NaN());
+      recur::kernels::outer_product<float>(M, N, a.data(), b.data(), {c.data(), N + gap},
+                                           Start::zero);
+      EXPECT_TRUE(c.leftCols(N) == product.cast<float>()) << M << ' ' << N;
+      EXPECT_TRUE(c.rightCols(gap) == before.rightCols(gap));
+    }
+  }
+}
+
 TEST(TransposedProduct, SumsOfRows) {
   recur::Generator generator(1);
   for (const Index N : {1, 3, 16, 37, 64, 150}) {

@@ -295,7 +295,7 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
     return kernels::RowsB<Scalar>{r.d_slots.data + first, r.d_slots.stride};
   };
   // The right factor of a product over all rows: packed, unless one register holds its columns and
-  // its rows stand together.
+  // its rows stand together. A single row is used where it stands.
   struct Factor {
     kernels::RowsB<Scalar> rows;
     const Index* places;
@@ -303,6 +303,7 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
     kernels::PackedMatrix<Scalar>& packed;
     bool narrow() const { return columns <= kernels::native_width<Scalar>; }
     bool as_it_is() const { return narrow() && places == nullptr; }
+    const Scalar* first_row() const { return rows.row(places == nullptr ? 0 : places[0]); }
   };
   // The third: of a cell of two products the operand, which forward left behind the gates.
   Factor factors[] = {
@@ -313,13 +314,14 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
   const Factor& x = factors[0];
   const Factor& h_prev = factors[1];
   const Factor& made = factors[2];
-  const Index factor_count = n.projected() || math::TwoProducts<E> ? 3 : 2;
-  for (Index k = 0; k < factor_count; ++k) {  // here, as it may throw
+  const bool one_row = r.rows == 1;
+  const Index to_pack = one_row ? 0 : n.projected() || math::TwoProducts<E> ? 3 : 2;
+  for (Index k = 0; k < to_pack; ++k) {  // here, as it may throw
     if (!factors[k].as_it_is()) {
       factors[k].packed.reserve(r.rows, factors[k].columns);
     }
   }
-  kernels::parallel_ranges(threads, factor_count, 1, [&](Index first, Index last) {
+  kernels::parallel_ranges(threads, to_pack, 1, [&](Index first, Index last) {
     for (Index k = first; k < last; ++k) {
       Factor& factor = factors[k];
       const kernels::ScatteredRowsB<Scalar> scattered{factor.rows, factor.places};
@@ -347,7 +349,10 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
       share(count, kernels::tile_rows, [&](Index first, Index last) {
         const kernels::RowsB<Scalar> columns{left.data + first, left.row_stride};
         const kernels::GemmC<Scalar> sum{to + first * right.columns, right.columns};
-        if (right.narrow()) {
+        if (one_row) {
+          kernels::outer_product<Scalar>(last - first, right.columns, columns.data,
+                                         right.first_row(), sum, start);
+        } else if (right.narrow()) {
           kernels::narrow_transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
                                                      right.rows, sum, start);
         } else {

@@ -59,49 +59,66 @@ RECUR_ALWAYS_INLINE void sum_side_by_side(Index length, Index rest, const GemmA<
   }
 }
 
-// One tile of C whose sums are computed in several parts: two side by side, or of a single
-// register all of them, as additions wait for each other. Of `length` terms each, and the last of
-// `rest` more. back: the last parts first.
+// The sums of one tile in several parts: two side by side, or of a single register all of them, as
+// additions wait for each other.
+template <class V, int Rows, int Vectors, int Parts>
+struct SumsInParts {
+  static constexpr int together = Vectors == 1 || Parts == 1 ? Parts : 2;
+  V front[together][Rows][Vectors];
+  V behind[together][Rows][Vectors];
+
+  // Parts of `length` terms, and the last of `rest` more. back: the last parts first.
+  template <class Scalar>
+  RECUR_ALWAYS_INLINE void compute(Index length, Index rest, const GemmA<Scalar>& a,
+                                   const Scalar* b, bool back) {
+    if constexpr (together == Parts) {
+      sum_side_by_side(length, rest, a, b, front);
+    } else {
+      static_assert(2 * together == Parts);
+      const GemmA<Scalar> a_behind{a.data + together * length * a.column_stride, a.row_stride,
+                                   a.column_stride};
+      const Scalar* b_behind = b + together * length * Vectors * V::width;
+      if (back) {
+        sum_side_by_side(length, rest, a_behind, b_behind, behind);
+        sum_side_by_side(length, Index(0), a, b, front);
+      } else {
+        sum_side_by_side(length, Index(0), a, b, front);
+        sum_side_by_side(length, rest, a_behind, b_behind, behind);
+      }
+    }
+  }
+
+  // Those of one register, added up. sum: the first part plus what the sum starts from.
+  RECUR_ALWAYS_INLINE V total(V sum, int m, int v) const {
+    RECUR_UNROLL
+    for (int j = 1; j < together; ++j) {
+      sum = sum + front[j][m][v];
+    }
+    if constexpr (together < Parts) {
+      RECUR_UNROLL
+      for (int j = 0; j < together; ++j) {
+        sum = sum + behind[j][m][v];
+      }
+    }
+    return sum;
+  }
+};
+
+// One tile of C, so summed.
 template <class V, int Rows, int Vectors, int Parts, class Scalar>
 RECUR_ALWAYS_INLINE void gemm_tile_in_parts(const Tiles<Scalar>& tiles, Index first, Index length,
                                             Index rest, bool back) {
-  constexpr int together = Vectors == 1 ? Parts : 2;
-  V front[together][Rows][Vectors];
-  V behind[together][Rows][Vectors];
-  const GemmA<Scalar> a{tiles.a.data + first * tiles.a.row_stride, tiles.a.row_stride,
-                        tiles.a.column_stride};
-  if constexpr (together == Parts) {
-    sum_side_by_side(length, rest, a, tiles.b, front);
-  } else {
-    static_assert(2 * together == Parts);
-    const GemmA<Scalar> a_behind{a.data + together * length * a.column_stride, a.row_stride,
-                                 a.column_stride};
-    const Scalar* b_behind = tiles.b + together * length * Vectors * V::width;
-    if (back) {
-      sum_side_by_side(length, rest, a_behind, b_behind, behind);
-      sum_side_by_side(length, Index(0), a, tiles.b, front);
-    } else {
-      sum_side_by_side(length, Index(0), a, tiles.b, front);
-      sum_side_by_side(length, rest, a_behind, b_behind, behind);
-    }
-  }
+  SumsInParts<V, Rows, Vectors, Parts> sums;
+  sums.compute(length, rest,
+               GemmA<Scalar>{tiles.a.data + first * tiles.a.row_stride, tiles.a.row_stride,
+                             tiles.a.column_stride},
+               tiles.b, back);
   TileRows<V, Rows, Vectors> rows(tiles, first);
   RECUR_UNROLL
   for (int m = 0; m < Rows; ++m) {
     RECUR_UNROLL
     for (int v = 0; v < Vectors; ++v) {
-      V total = rows.with_start(front[0][m][v], v);
-      RECUR_UNROLL
-      for (int j = 1; j < together; ++j) {
-        total = total + front[j][m][v];
-      }
-      if constexpr (together < Parts) {
-        RECUR_UNROLL
-        for (int j = 0; j < together; ++j) {
-          total = total + behind[j][m][v];
-        }
-      }
-      rows.store(total, v);
+      rows.store(sums.total(rows.with_start(sums.front[0][m][v], v), m, v), v);
     }
     rows.next_row();
   }
