@@ -60,7 +60,7 @@ RECUR_ALWAYS_INLINE void add_row(const Scalar* a, const Scalar* b, V (&sum)[Regi
   constexpr int parts = static_cast<int>(parts_of_sum(K, Registers));
   static_assert(K <= k_block);
   SumsInParts<V, 1, Registers, parts> product;
-  product.compute(K / parts, K % parts, GemmA<Scalar>{a, 0, 1}, b, back);
+  product.compute(K / parts, K % parts, a, b, back);
   RECUR_UNROLL
   for (int r = 0; r < Registers; ++r) {
     sum[r] = product.total(product.front[0][0][r] + sum[r], 0, r);

@@ -59,6 +59,36 @@ RECUR_ALWAYS_INLINE void sum_side_by_side(Index length, Index rest, const GemmA<
   }
 }
 
+// The same of one row, whose terms stand side by side: where the lengths are known, so are all
+// addresses. (Backwards, H = 16: a GRU 8 %, an LSTM 1.5 %; forwards 0 to 1 % slower.)
+template <class V, int Count, int Vectors, class Scalar>
+RECUR_ALWAYS_INLINE void sum_side_by_side(Index length, Index rest, const Scalar* a,
+                                          const Scalar* b, V (&sum)[Count][1][Vectors]) {
+  const auto add_product = [&](int j, Index k) {
+    const V factor(a[k]);
+    RECUR_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
+      sum[j][0][v] = multiply_add(factor, V::load(b + (k * Vectors + v) * V::width), sum[j][0][v]);
+    }
+  };
+  RECUR_UNROLL
+  for (int j = 0; j < Count; ++j) {
+    RECUR_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
+      sum[j][0][v] = V(Scalar(0));
+    }
+  }
+  for (Index k = 0; k < length; ++k) {
+    RECUR_UNROLL
+    for (int j = 0; j < Count; ++j) {
+      add_product(j, j * length + k);
+    }
+  }
+  for (Index k = Count * length; k < Count * length + rest; ++k) {
+    add_product(Count - 1, k);
+  }
+}
+
 // The sums of one tile in several parts: two side by side, or of a single register all of them, as
 // additions wait for each other.
 template <class V, int Rows, int Vectors, int Parts>
@@ -67,16 +97,16 @@ struct SumsInParts {
   V front[together][Rows][Vectors];
   V behind[together][Rows][Vectors];
 
-  // Parts of `length` terms, and the last of `rest` more. back: the last parts first.
-  template <class Scalar>
-  RECUR_ALWAYS_INLINE void compute(Index length, Index rest, const GemmA<Scalar>& a,
-                                   const Scalar* b, bool back) {
+  // Parts of `length` terms, and the last of `rest` more. a: as sum_side_by_side takes it. back:
+  // the last parts first.
+  template <class A, class Scalar>
+  RECUR_ALWAYS_INLINE void compute(Index length, Index rest, const A& a, const Scalar* b,
+                                   bool back) {
     if constexpr (together == Parts) {
       sum_side_by_side(length, rest, a, b, front);
     } else {
       static_assert(2 * together == Parts);
-      const GemmA<Scalar> a_behind{a.data + together * length * a.column_stride, a.row_stride,
-                                   a.column_stride};
+      const A a_behind = columns_from(a, together * length);
       const Scalar* b_behind = b + together * length * Vectors * V::width;
       if (back) {
         sum_side_by_side(length, rest, a_behind, b_behind, behind);
@@ -86,6 +116,15 @@ struct SumsInParts {
         sum_side_by_side(length, rest, a_behind, b_behind, behind);
       }
     }
+  }
+
+  template <class Scalar>
+  static RECUR_ALWAYS_INLINE GemmA<Scalar> columns_from(const GemmA<Scalar>& a, Index k) {
+    return {a.data + k * a.column_stride, a.row_stride, a.column_stride};
+  }
+  template <class Scalar>
+  static RECUR_ALWAYS_INLINE const Scalar* columns_from(const Scalar* a, Index k) {
+    return a + k;
   }
 
   // Those of one register, added up. sum: the first part plus what the sum starts from.
