@@ -36,7 +36,15 @@ TEST(Sharing, OfDirections) {
   expect(sharing(100, 64, 100, 2, 4), 4, 1, 2, true);
 }
 
-TEST(Sharing, OfTheUnitsOfFewSequences) { expect(sharing(100, 1, 256, 1, 2), 2, 2, 1, false); }
+TEST(Sharing, OfTheUnitsOfFewSequences) {
+  expect(sharing(100, 1, 256, 1, 2), 2, 2, 1, false);
+  expect(sharing(100, 1, 128, 1, 2), 2, 2, 1, false);
+  expect(sharing(100, 3, 96, 1, 2), 2, 2, 1, false);
+  expect(sharing(100, 1, 128, 1, 8), 8, 3, 1, false);  // enough in a step for three
+  expect(sharing(100, 1, 112, 1, 2), 2, 2, 1, false);  // 64 and 48 units
+  expect(sharing(100, 1, 96, 1, 2), 2, 1, 1, false);   // too little in a step
+  expect(sharing(100, 4, 64, 1, 2), 2, 1, 2, true);    // enough sequences
+}
 
 TEST(Sharing, OfTheRowsOfProductsOnly) { expect(sharing(100, 1, 64, 1, 2), 2, 1, 1, false); }
 

@@ -45,11 +45,11 @@ inline void set_num_threads([[maybe_unused]] int count) {
 namespace kernels {
 
 /// Of `threads`, those worth calling for `multiply_adds` of work without a break: one below about
-/// 20 µs, as they come to it late. (With 1e6 here, LSTM (28, 1, 28, 128) was a tenth slower with
+/// 15 µs, as they come to it late. (With 1e6 here, short sequences were up to a tenth slower with
 /// two threads than with one.) If they are sure to sleep by now, because the caller has been alone
-/// for longer than they wait, it takes four times as much.
+/// for longer than they wait, it takes five times as much.
 inline int useful_threads(double multiply_adds, int threads = max_threads(), bool asleep = false) {
-  return multiply_adds < (asleep ? 1e7 : 2.5e6) ? 1 : threads;
+  return multiply_adds < (asleep ? 1e7 : 2e6) ? 1 : threads;
 }
 
 namespace detail {
@@ -104,7 +104,7 @@ class Team {
     // is the number of parts left.
     const std::uint64_t job = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
     ticket_.store(job << 32 | parts, std::memory_order_seq_cst);
-    if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+    if (sleepers_.load(std::memory_order_seq_cst) > 0 && sleepers_.exchange(0) > 0) {
       wake_.fetch_add(1);
       wake_.notify_all();
     }
@@ -155,7 +155,6 @@ class Team {
         if ((ticket_.load(std::memory_order_seq_cst) & 0xFFFFFFFFU) == 0 && !stop_.load()) {
           wake_.wait(seen);
         }
-        sleepers_.fetch_sub(1, std::memory_order_seq_cst);
         idle = 0;
       }
     }
@@ -168,7 +167,7 @@ class Team {
   alignas(64) std::atomic<std::uint64_t> ticket_{0};
   alignas(64) std::atomic<std::uint32_t> done_{0};
   alignas(64) std::atomic<std::uint32_t> wake_{0};
-  std::atomic<int> sleepers_{0};
+  std::atomic<int> sleepers_{0};  // that nobody has woken yet: it takes them many steps to come
   std::atomic<bool> stop_{false};
 };
 
