@@ -111,6 +111,7 @@ void check_all(const Layer& layer) {
     expect_equals_loop(layer, {2, 0, 3, 0}, 7,
                        with_state);  // some are empty; no one reaches the end
     expect_equals_loop(layer, {0, 0}, 3, with_state);
+    expect_equals_loop(layer, {0, 1, 0}, 2, with_state);  // a single step in all
   }
 }
 
