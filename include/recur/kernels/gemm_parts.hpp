@@ -14,7 +14,8 @@ namespace recur::inline RECUR_ABI::kernels {
 
 /// In how many parts a panel of so many registers sums K terms: K / parts each, and the rest in the
 /// last. (H = 16, one sequence: a sixth of a training step's time. Four parts of two registers
-/// would win little more.) Beyond k_block sums are cut anyway; what is wider than a tile is several
+/// would win little more; four of fewer terms, in one go, are 5 % faster for one sequence and 6 %
+/// slower for eight.) Beyond k_block sums are cut anyway; what is wider than a tile is several
 /// panels.
 constexpr Index parts_of_sum(Index K, Index vectors) {
   const Index for_four = vectors == 1 ? 32 : 128;
