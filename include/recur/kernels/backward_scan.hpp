@@ -68,7 +68,7 @@ RECUR_ALWAYS_INLINE void add_row(const Scalar* a, const Scalar* b, V (&sum)[Regi
 }
 
 // All steps of one sequence, of a layer whose units are so many whole registers of one panel: the
-// gradients by the states stay in registers. (H = 16: a tenth of a training step's time.)
+// gradients by the states stay in registers. (H = 16: a seventh of a training step's time.)
 template <int Registers, class E, class Scalar>
 void backward_scan_of_block(const E& equations, const Scalar* by_shared, const Scalar* by_apart,
                             Index steps, BackwardScan<Scalar> at, const StateRows<Scalar>& d) {
