@@ -57,6 +57,9 @@ SHAPES = [
     "50,16,650,650,1,1",
 ]
 NOT_SUPPORTED = 3  # the exit status that says so
+# What a shell may have set for other programs, and peers obey.
+NARROWING = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA",
+             "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -400,6 +403,9 @@ def main() -> None:
         return
     comparison = Comparison(options, find_programs(options))
     print("programs: " + ", ".join(program.name for program in comparison.programs), flush=True)
+    for name in sorted(NARROWING & os.environ.keys()):
+        print(f"{name}={os.environ[name]} is set: it can keep a peer from its fastest kernels "
+              f"(env -u {name} in its command, or here)", file=sys.stderr, flush=True)
     if not options.no_check and not comparison.check():
         sys.exit("the programs do not agree")
     if not options.check_only:

@@ -106,7 +106,8 @@ struct Case {
                                                            .h_stride = sizes.output,
                                                            .unprojected = r.unprojected.data(),
                                                            .unprojected_stride = sizes.hidden,
-                                                           .d_h = d_h.data()},
+                                                           .d_h = d_h.data(),
+                                                           .d_h_stride = sizes.output},
                                recur::kernels::Start::accumulate, walk.threads, factors,
                                r.d_parameters);
     return r;

@@ -87,10 +87,24 @@ TEST(TransposedProduct, AroundItsBlocks) {
   }
   for (const Index K : {0, 1, 31, 33, 95, 96, 97, 128, 129, 320, 321, 600}) {
     check_transposed<float>(40, 20, K);
+    check_transposed<float>(97, 17, K);  // blocks that end in A and at its end
     check_transposed<float>(100, 13, K);
     check_transposed<double>(40, 20, K);
     check_transposed<double>(100, 7, K);
   }
+}
+
+// 64 bytes are a line of the cache.
+TEST(TransposedProduct, RowsAreAnOddNumberOfLinesApart) {
+  using recur::kernels::spread_row;
+  EXPECT_EQ(spread_row<float>(40), 40);  // but for few
+  EXPECT_EQ(spread_row<float>(64), 64);
+  EXPECT_EQ(spread_row<float>(65), 80);
+  EXPECT_EQ(spread_row<float>(400), 400);
+  EXPECT_EQ(spread_row<float>(1024), 1040);
+  EXPECT_EQ(spread_row<double>(32), 32);
+  EXPECT_EQ(spread_row<double>(33), 40);
+  EXPECT_EQ(spread_row<double>(400), 408);
 }
 
 TEST(TransposedProduct, OfASingleTerm) {

@@ -168,12 +168,12 @@ class Cell {
     if constexpr (E::has_c) {
       assign_or_zero(d_next.c, batch, d.c);
     }
-    RowMatrix<Scalar> d_slots(batch, slots_width);
+    RowMatrix<Scalar> d_slots(batch, kernels::spread_row<Scalar>(slots_width));
     RowMatrix<Scalar> d_x(batch, input_size());
-    const kernels::SlotRows<const Scalar> d_rows{d_slots.data(), slots_width};
-    cells::backward_step<E, Scalar>(weights(), batch, {tape.slots.data(), slots_width},
-                                    rows_of_state(tape.prev), rows_of_state(tape.next),
-                                    {d_slots.data(), slots_width}, rows_of_state(d), {}, nullptr);
+    const kernels::SlotRows<const Scalar> d_rows{d_slots.data(), d_slots.cols()};
+    cells::backward_step<E, Scalar>(
+        weights(), batch, {tape.slots.data(), slots_width}, rows_of_state(tape.prev),
+        rows_of_state(tape.next), {d_slots.data(), d_slots.cols()}, rows_of_state(d), {}, nullptr);
     cells::input_gradient(weights(), batch, d_rows, d_x.data(), input_size());
     cells::PackedFactors<Scalar> packed_factors;
     cells::parameter_gradients(weights(),

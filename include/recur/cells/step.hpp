@@ -180,6 +180,7 @@ template <class Scalar>
 struct BackwardSteps : kernels::BackwardScan<Scalar> {
   const Scalar* unprojected = nullptr;
   Scalar* d_h = nullptr;
+  Index d_h_stride = 0;
   Scalar* d_unprojected = nullptr;
   Index unprojected_step = 0;
   Index d_h_step = 0;
@@ -209,7 +210,7 @@ void steps_backward(const Weights<E, Scalar>& w, Index steps, BackwardSteps<Scal
       if (at.d_output.h != nullptr) {
         dh += rows_at(at.d_output.h, at.d_output.h_stride);
       }
-      rows_at(at.d_h, n.output) = dh;
+      rows_at(at.d_h, at.d_h_stride) = dh;
     }
     const kernels::StateRows<const Scalar> next =
         n.projected() ? kernels::StateRows<const Scalar>{at.unprojected, n.hidden, at.next.c,
@@ -264,6 +265,7 @@ struct GradientRows {
   const Scalar* unprojected = nullptr;  ///< (rows × H), h' before the projection
   Index unprojected_stride = 0;
   const Scalar* d_h = nullptr;  ///< (rows × output), by h' after it; row k at k, as in d_slots
+  Index d_h_stride = 0;
 };
 
 /// Scratch memory of parameter_gradients: the second factors of its products.
@@ -385,7 +387,7 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
       }
     }
     if (n.projected()) {
-      product({r.d_h, n.output}, n.output, made, gradients.weight_hr.data());
+      product({r.d_h, r.d_h_stride}, n.output, made, gradients.weight_hr.data());
     }
   });
 }

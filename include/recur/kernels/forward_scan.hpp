@@ -81,6 +81,20 @@ RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedG
   }
 }
 
+// All steps of one sequence of such a layer. Flattened: GCC had made an RNN's equations a call (H =
+// 16: an eighth of a training step, a fifth of inference).
+template <int Registers, class E, class Scalar>
+RECUR_FLATTEN void forward_scan_of_block(const E& equations, const PackedGates<E, Scalar>& w,
+                                         const Scalar* bias_apart, Index steps,
+                                         ForwardScan<Scalar> at, bool record) {
+  for (Index k = 0; k < steps; ++k) {
+    if (k > 0) {
+      at.move();
+    }
+    forward_step_of_block<Registers>(equations, w, bias_apart, at, record);
+  }
+}
+
 }  // namespace detail
 
 /// `steps` steps, for cells of one product and without projection.
@@ -93,12 +107,7 @@ void forward_scan(const E& equations, const PackedGates<E, Scalar>& w, const Sca
   const Index hidden = w.hidden();
   if (at.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= registers * width) {
     detail::with_constant<registers>(hidden / width, [&](auto count) {
-      for (Index k = 0; k < steps; ++k) {
-        if (k > 0) {
-          at.move();
-        }
-        detail::forward_step_of_block<count.value>(equations, w, bias_apart, at, record);
-      }
+      detail::forward_scan_of_block<count.value>(equations, w, bias_apart, steps, at, record);
     });
     return;
   }

@@ -106,7 +106,8 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, Index blocks, const PackedGates<E,
     } else {
       gemm_panel<Scalar>(rows, block.width, length, {factors, h.row_stride, h.column_stride},
                          weights, block.width, {sums, block.width}, start, nullptr,
-                         k + length < depth ? weights + length * block.width : ahead);
+                         panel_ahead(rows, length, block.width,
+                                     k + length < depth ? weights + length * block.width : ahead));
     }
     start = Start::accumulate;
     k += length;

@@ -142,7 +142,8 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
                                   : next < N ? b.data + next * K
                                              : nullptr;
             detail::gemm_panel<Scalar>(rows, std::min(panel, N - n), depth, block, weights, width,
-                                       sum, from, bias_from(from, n), ahead);
+                                       sum, from, bias_from(from, n),
+                                       detail::panel_ahead(rows, depth, width, ahead));
           }
           from = Start::accumulate;
         } while (k < K);

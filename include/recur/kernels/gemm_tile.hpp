@@ -15,7 +15,8 @@
 // 6 % slower).
 #pragma once
 
-#include <algorithm>    // std::min
+#include <algorithm>  // std::min
+#include <cstdint>
 #include <type_traits>  // std::integral_constant
 
 #include "recur/kernels/packet.hpp"
@@ -114,10 +115,35 @@ inline constexpr Index m_block = 96;
 // Products of so many terms take longer than C takes to come from the memory: it is fetched first.
 inline constexpr Index far_ahead = 48;
 
+// What is read after a panel's tiles, and comes too slowly to be waited for: they fetch it while
+// they multiply, tile j a line of the cache for every row of B, at data + j * tile_step + k * step.
+// (Small, to be given in registers: through memory it costs a percent of short sums.)
+template <class Scalar>
+struct Ahead {
+  const Scalar* data = nullptr;  // null: nothing
+  std::int32_t step = 0;
+  std::int32_t tile_step = 0;
+};
+
+// Tiles that so many rows of C are cut into.
+constexpr Index count_of_tiles(Index M) { return (M + tile_rows - 1) / tile_rows; }
+
+// A panel of K rows, `width` wide, or null: each of the tiles of M rows an equal share. (All of it
+// by the first tiles comes in a burst that the memory is too slow for: H = 1,024, 64 sequences, 2
+// to 4
+// %; not at all: 8 %.)
+template <class Scalar>
+Ahead<Scalar> panel_ahead(Index M, Index K, Index width, const Scalar* panel) {
+  if (panel == nullptr) {
+    return {};
+  }
+  const Index tiles = count_of_tiles(M);
+  const Index step = std::min<Index>((width + tiles - 1) / tiles, native_width<Scalar>);
+  return {panel, static_cast<std::int32_t>(step), static_cast<std::int32_t>(K * step)};
+}
+
 // What the tiles of a panel have in common: C (· × up to tile_vectors registers) = start + A B,
-// over K rows of B that are b_stride apart. last: columns of the last register that are C's. ahead:
-// read soon, or null: panels of a B that stands in the third-level cache or beyond come too slowly
-// to be waited for (H = 1,024: 8 % of the time).
+// over K rows of B that are b_stride apart. last: columns of the last register that are C's.
 template <class Scalar>
 struct Tiles {
   Index K;
@@ -128,7 +154,7 @@ struct Tiles {
   Index last;
   Start start;
   const Scalar* bias;
-  const Scalar* ahead = nullptr;
+  Ahead<Scalar> ahead = {};
 };
 
 // What a tile multiplies by: a column of its rows of A, three of them by one address and the others
@@ -234,7 +260,7 @@ class TileRows {
   Index before_stride_;
 };
 
-// The tile whose first row is `first`. `ahead`: a line of the cache for every row of B.
+// The tile whose first row is `first`; fetches what begins at `ahead`.
 template <class V, int Rows, int Vectors, class Scalar>
 RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, const Scalar* ahead) {
   V sum[Rows][Vectors];
@@ -261,11 +287,12 @@ RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, cons
   Index a_column = tiles.a.column_stride;
   const Index b_stride = tiles.b_stride;
   TileFactors<V, Rows, Vectors> factors(tiles.a.data + first * a_row, a_row, tiles.b);
+  const Index ahead_step = tiles.ahead.step;
   keep_in_general_register(ahead);
   for (Index k = tiles.K; k > 0; --k) {
     factors.add_product(a_row, a_column, b_stride, sum);
     prefetch_for_later(ahead);
-    ahead += V::width;
+    ahead += ahead_step;
   }
   TileRows<V, Rows, Vectors> rows(tiles, first);
   RECUR_UNROLL
@@ -278,15 +305,14 @@ RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, cons
   }
 }
 
-// Tiles [begin, end), whose rows begin at `first`. Each of the first ones fetches a part of what is
-// read soon; the others fetch what is there already.
+// Tiles [begin, end), whose rows begin at `first`. Where nothing is read soon, they fetch what is
+// there already: the step is 0 then.
 template <class V, int Rows, int Vectors, class Scalar>
 void gemm_tiles(const Tiles<Scalar>& tiles, Index begin, Index end, Index first) {
   for (Index tile = begin; tile < end; ++tile, first += Rows) {
-    gemm_tile<V, Rows, Vectors>(tiles, first,
-                                tiles.ahead != nullptr && tile < Vectors
-                                    ? tiles.ahead + tile * tiles.K * V::width
-                                    : tiles.b);
+    gemm_tile<V, Rows, Vectors>(
+        tiles, first,
+        tiles.ahead.data != nullptr ? tiles.ahead.data + tile * tiles.ahead.tile_step : tiles.b);
   }
 }
 
@@ -305,7 +331,7 @@ RECUR_ALWAYS_INLINE void with_constant(Index n, F&& f) {
 // All M rows, in tiles whose heights differ by at most one.
 template <class V, int Vectors, class Scalar>
 void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
-  const Index count = (M + tile_rows - 1) / tile_rows;
+  const Index count = count_of_tiles(M);
   const Index low = count > 1 ? M / count : M;  // the first ones have so many rows,
   const Index high = M - count * low;           // the last `high` one more
   const auto multiply = [&](Index height, Index begin, Index end, Index first) {
@@ -322,7 +348,7 @@ void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
 template <class Scalar>
 void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const Scalar* b,
                 Index b_stride, const GemmC<Scalar>& c, Start start, const Scalar* bias = nullptr,
-                const Scalar* ahead = nullptr) {
+                Ahead<Scalar> ahead = {}) {
   using V = Vec<Scalar>;
   for (Index n = 0; n < columns; n += tile_columns<Scalar>) {
     const Index rest = columns - n;

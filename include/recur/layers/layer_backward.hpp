@@ -67,13 +67,17 @@ class LayerBackward {
         tensor.resize(1, width > 0 ? rows : 0, width);
       }
     };
-    give(memory.slots, weights_[0].slots());
-    give(memory.d_h_steps, n.projected() ? n.output : 0);
+    give(memory.slots, d_slots_row());
+    give(memory.d_h_steps, n.projected() ? d_h_row() : 0);
     memory.d_x.resize(1, directions_ > 1 && !group.d_x.absent() ? rows : 0, n.input);
     memory.places.reserve(static_cast<std::size_t>(whole && schedule_.full() ? 0 : rows));
   }
 
  private:
+  // From one row to the next, of the chunk's gradients by the slots and by what a projection gives.
+  Index d_slots_row() const { return kernels::spread_row<Scalar>(weights_[0].slots()); }
+  Index d_h_row() const { return kernels::spread_row<Scalar>(weights_[0].sizes().output); }
+
   bool whole_batch(const SequenceGroup<Scalar>& group) const {
     return group.count() == schedule_.batch;
   }
@@ -138,15 +142,16 @@ class LayerBackward {
       }
       const Index row = t * schedule_.batch + from;  // in the whole layer
       const Index row_step = sign * schedule_.batch;
-      cells::BackwardSteps<Scalar> at{{.rows = rows,
-                                       .slots = {},
-                                       .prev = record.state(state_slot_before(d, t), from),
-                                       .next = record.state(t + 1, from),
-                                       .d_slots = {d_slots + chunk_row * w.slots(), w.slots()},
-                                       .d_output = {},
-                                       .d_slots_step = sign * running * w.slots(),
-                                       .h_step = sign * record.h_slot,
-                                       .c_step = sign * record.c_slot}};
+      cells::BackwardSteps<Scalar> at{
+          {.rows = rows,
+           .slots = {},
+           .prev = record.state(state_slot_before(d, t), from),
+           .next = record.state(t + 1, from),
+           .d_slots = {d_slots + chunk_row * d_slots_row(), d_slots_row()},
+           .d_output = {},
+           .d_slots_step = sign * running * d_slots_row(),
+           .h_step = sign * record.h_slot,
+           .c_step = sign * record.c_slot}};
       if constexpr (math::backward_reads_slots<E>) {
         at.slots = {record.slots + row * w.slots(), w.slots()};
         at.slots_step = row_step * w.slots();
@@ -159,8 +164,9 @@ class LayerBackward {
       if (n.projected()) {
         at.unprojected = record.unprojected + row * n.hidden;
         at.unprojected_step = row_step * n.hidden;
-        at.d_h = group.memory.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * n.output;
-        at.d_h_step = sign * running * n.output;
+        at.d_h = group.memory.d_h_steps[static_cast<std::size_t>(d)].data() + chunk_row * d_h_row();
+        at.d_h_stride = d_h_row();
+        at.d_h_step = sign * running * d_h_row();
         at.d_unprojected = work.d_unprojected[d].data() + from * n.hidden;
       }
       cells::scan_backward<E, Scalar>(w, steps, at, d_state, sharing_.step_threads);
@@ -177,7 +183,7 @@ class LayerBackward {
                                const SequenceGroup<Scalar>& group) const {
     const auto& w = weights_[0];
     const Index width = w.sizes().input;
-    const kernels::SlotRows<const Scalar> d_slots{group.memory.slots[0].data(), w.slots()};
+    const kernels::SlotRows<const Scalar> d_slots{group.memory.slots[0].data(), d_slots_row()};
     const auto multiply = [&](Index counted, Index rows, Scalar* d_x,
                               const kernels::Repeat& steps) {
       cells::input_gradient<E, Scalar>(w, rows, d_slots.rows_from(counted), d_x, width, steps);
@@ -187,11 +193,11 @@ class LayerBackward {
       multiply(0, (end - begin) * group.count(), group.d_x.row(begin, from), {});
     } else if (schedule_.full()) {
       multiply(from - group.first, to - from, group.d_x.row(begin, from),
-               {end - begin, group.count() * w.slots(), d_x_step});
+               {end - begin, group.count() * d_slots_row(), d_x_step});
     } else {
       schedule_.for_each_block_of_part(begin, end, from, to, [&](const Schedule::Block& block) {
         multiply(block.counted, block.rows, group.d_x.row(block.row / schedule_.batch, from),
-                 {block.steps, block.counted_step * w.slots(), d_x_step});
+                 {block.steps, block.counted_step * d_slots_row(), d_x_step});
       });
     }
   }
@@ -202,7 +208,7 @@ class LayerBackward {
     const Index width = w.sizes().input;
     const auto [begin, end] = steps_of(schedule_, d, chunk.first, chunk.last);
     const kernels::SlotRows<const Scalar> d_slots{
-        group.memory.slots[static_cast<std::size_t>(d)].data(), w.slots()};
+        group.memory.slots[static_cast<std::size_t>(d)].data(), d_slots_row()};
     const Index rows = schedule_.running_rows(begin, end);
     kernels::parallel_ranges(
         product_threads(rows), rows, kernels::tile_rows,
@@ -249,7 +255,7 @@ class LayerBackward {
     const auto prev = record.state(state_slot_before(d, begin), group.first);
     cells::GradientRows<Scalar> r{
         .rows = rows,
-        .d_slots = {memory.slots[static_cast<std::size_t>(d)].data(), w.slots()},
+        .d_slots = {memory.slots[static_cast<std::size_t>(d)].data(), d_slots_row()},
         .places = places,
         .x = x + first_row * x_row,
         .x_stride = x_row,
@@ -259,6 +265,7 @@ class LayerBackward {
       r.unprojected = record.unprojected + first_row * n.hidden;
       r.unprojected_stride = n.hidden;
       r.d_h = memory.d_h_steps[static_cast<std::size_t>(d)].data();
+      r.d_h_stride = d_h_row();
     }
     const Index done = steps_of(schedule_, d, chunk.last, schedule_.steps).first;
     const bool begun = chunk.last < schedule_.steps && schedule_.running(done) > 0;

@@ -17,10 +17,11 @@ namespace recur::inline RECUR_ABI {
 template <class Scalar>
 struct ChunkMemory {
   std::vector<Tensor3<Scalar>> slots;  ///< D of (chunk, B, slots·H); backwards, of (1, rows,
-                                       ///< slots·H), the running rows
+                                       ///< slots·H and more: spread_row), the running rows
   Tensor3<Scalar> between;             ///< gradients by the outputs between layers, one direction:
                                        ///< (chunk, sequences, output)
-  std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (1, rows, output), cells with a projection
+  std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (1, rows, output and more), cells with a
+                                           ///< projection
   Tensor3<Scalar> d_x;                     ///< (1, rows, in), two directions
   std::vector<Index> places;               ///< of the rows in the tape, if they do not follow each
                                            ///< other there
