@@ -207,6 +207,14 @@ TYPED_TEST(Determinism, UnitsSharedByTheThreads) {
   }
 }
 
+// Threads share the units of many sequences where the weights are too large for any cache of theirs.
+TEST(DeterminismOfGreatLayers, UnitsOfManySequences) {
+  const auto layer = make<recur::LSTM<float>>(400, 1, false);
+  expect_same_bits(layer, Data<recur::LSTM<float>>(layer, 3, 40), {1, 7, 25, 40});
+  const auto gru = make<recur::GRU<float>>(450, 1, false);
+  expect_same_bits(gru, Data<recur::GRU<float>>(gru, 3, 40), {1, 30, 40});
+}
+
 TEST(DeterminismOfGreatLayers, ProductsInSeveralBlocks) {
   const auto layer = make<recur::RNN<float>>(1100, 1, false);
   ASSERT_GT(layer.hidden_size(), recur::kernels::detail::k_block);

@@ -46,6 +46,14 @@ TEST(Sharing, OfTheUnitsOfFewSequences) {
   expect(sharing(100, 4, 64, 1, 2), 2, 1, 2, true);    // enough sequences
 }
 
+// Weights of 1.4 and of 4 MB: those are read for so many sequences at a time as there are.
+TEST(Sharing, OfTheUnitsWhereTheWeightsAreFarAway) {
+  expect(sharing(50, 32, 300, 1, 2), 2, 1, 2, true);
+  expect(sharing(50, 32, 512, 1, 2), 2, 2, 1, false);
+  expect(sharing(50, 71, 512, 1, 2), 2, 2, 1, false);
+  expect(sharing(50, 72, 512, 1, 2), 2, 1, 2, true);
+}
+
 TEST(Sharing, OfTheRowsOfProductsOnly) { expect(sharing(100, 1, 64, 1, 2), 2, 1, 1, false); }
 
 TEST(Sharing, NotOfLittleWorkNorWithoutThreads) {
