@@ -67,6 +67,28 @@ TEST(Threads, LargestRange) {
 }
 
 // Nothing to do is one empty range, in the caller.
+TEST(Threads, AreUsefulForSoMuchWork) {
+  using recur::kernels::useful_threads;
+  EXPECT_EQ(useful_threads(1.9e6, 4, false, 1), 1);
+  EXPECT_EQ(useful_threads(2e6, 4, false, 1), 4);
+  EXPECT_EQ(useful_threads(2e6, 4, true, 1), 1);
+  EXPECT_EQ(useful_threads(1e7, 4, true, 1), 4);
+  EXPECT_EQ(useful_threads(1.1e7, 4, false, 6), 1);  // where meeting is dear
+  EXPECT_EQ(useful_threads(1.2e7, 4, false, 6), 4);
+  EXPECT_EQ(useful_threads(1e9, 1), 1);
+}
+
+// How long it takes is the machine's affair. Sooner or later the answer stays the same.
+TEST(Threads, CostOfMeeting) {
+  for (int attempt = 0; attempt < 1000; ++attempt) {
+    recur::kernels::cost_of_meeting();
+  }
+  const double cost = recur::kernels::cost_of_meeting();
+  EXPECT_GE(cost, 1);
+  EXPECT_LE(cost, 10);
+  EXPECT_EQ(recur::kernels::cost_of_meeting(), cost);
+}
+
 TEST(Threads, NothingToDo) { EXPECT_EQ(ranges_of(4, 0, 6), (Ranges{{0, 0}})); }
 
 TEST(Threads, NumberCanBeSet) {

@@ -11,11 +11,12 @@ using recur::Index;
 using recur::layers::Sharing;
 using LSTM = recur::math::LSTM;
 
-Sharing sharing(Index steps, Index batch, Index hidden, Index directions, int threads) {
+Sharing sharing(Index steps, Index batch, Index hidden, Index directions, int threads,
+                double meeting = 1) {
   recur::Schedule schedule;
   schedule.assign(steps, batch);
   return recur::layers::sharing_of<LSTM, float>({hidden, hidden, hidden, LSTM::gates, true},
-                                                directions, schedule, threads);
+                                                directions, schedule, threads, meeting);
 }
 
 void expect(const Sharing& s, int threads, int step_threads, Index parts, bool products_in_tasks) {
@@ -52,6 +53,14 @@ TEST(Sharing, OfTheUnitsWhereTheWeightsAreFarAway) {
   expect(sharing(50, 32, 512, 1, 2), 2, 2, 1, false);
   expect(sharing(50, 71, 512, 1, 2), 2, 2, 1, false);
   expect(sharing(50, 72, 512, 1, 2), 2, 1, 2, true);
+}
+
+TEST(Sharing, LessWhereMeetingIsDear) {
+  expect(sharing(28, 1, 128, 1, 2, 1), 2, 2, 1, false);
+  expect(sharing(28, 1, 128, 1, 2, 3), 1, 1, 1, false);   // of 4.0e6 multiply-adds
+  expect(sharing(100, 1, 128, 1, 2, 3), 2, 1, 1, false);  // 6.6e4 of them in a step
+  expect(sharing(100, 1, 256, 1, 2, 3), 2, 2, 1, false);
+  expect(sharing(100, 64, 100, 1, 4, 3), 4, 1, 4, true);
 }
 
 TEST(Sharing, OfTheRowsOfProductsOnly) { expect(sharing(100, 1, 64, 1, 2), 2, 1, 1, false); }

@@ -117,7 +117,6 @@ inline constexpr Index far_ahead = 48;
 
 // What is read after a panel's tiles, and comes too slowly to be waited for: they fetch it while
 // they multiply, tile j a line of the cache for every row of B, at data + j * tile_step + k * step.
-// (Small, to be given in registers: through memory it costs a percent of short sums.)
 template <class Scalar>
 struct Ahead {
   const Scalar* data = nullptr;  // null: nothing
@@ -128,10 +127,9 @@ struct Ahead {
 // Tiles that so many rows of C are cut into.
 constexpr Index count_of_tiles(Index M) { return (M + tile_rows - 1) / tile_rows; }
 
-// A panel of K rows, `width` wide, or null: each of the tiles of M rows an equal share. (All of it
-// by the first tiles comes in a burst that the memory is too slow for: H = 1,024, 64 sequences, 2
-// to 4
-// %; not at all: 8 %.)
+// A panel of K rows, `width` wide, or null: each of the tiles of M rows an equal share. (Fetched by
+// the first tiles alone, it comes in a burst that the memory is too slow for: H = 1,024, 64
+// sequences, 2 to 4 %; not at all: 8 %.)
 template <class Scalar>
 Ahead<Scalar> panel_ahead(Index M, Index K, Index width, const Scalar* panel) {
   if (panel == nullptr) {

@@ -16,6 +16,7 @@
 
 #if RECUR_HAS_OPENMP
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <omp.h>
@@ -43,15 +44,6 @@ inline void set_num_threads([[maybe_unused]] int count) {
 }
 
 namespace kernels {
-
-/// Of `threads`, those worth calling for `multiply_adds` of work without a break: one below about
-/// 15 µs, as they come to it late. (With 1e6 here, before they shared the units of short steps,
-/// LSTM (28, 1, 28, 128) was a tenth slower with two threads than with one.) If they are sure to
-/// sleep by now, because the caller has been alone for longer than they wait, it takes five times
-/// as much.
-inline int useful_threads(double multiply_adds, int threads = max_threads(), bool asleep = false) {
-  return multiply_adds < (asleep ? 1e7 : 2e6) ? 1 : threads;
-}
 
 namespace detail {
 
@@ -172,9 +164,94 @@ class Team {
   std::atomic<bool> stop_{false};
 };
 
+// Nanoseconds until a thread of the team has answered a signal, the least of some; 0 if none came.
+inline double time_of_meeting() {
+  using Clock = std::chrono::steady_clock;
+  constexpr int signals = 32;
+  constexpr int end = -1;
+  enum : int { nobody, one, both, too_late };
+  alignas(64) std::atomic<int> here{nobody};
+  alignas(64) std::atomic<int> signal{0};
+  alignas(64) std::atomic<int> answer{0};
+  const auto wait = [](const auto& arrived) {  // false: in vain
+    const auto begin = Clock::now();
+    while (!arrived()) {
+      if (Clock::now() - begin > std::chrono::microseconds(100)) {
+        return false;
+      }
+    }
+    return true;
+  };
+  double least = 0;
+  Team::instance().run(2, 2, [&](Index /*part*/) {
+    int found = nobody;
+    if (here.compare_exchange_strong(found, one)) {
+      found = one;
+      if (!wait([&] { return here.load() == both; }) &&
+          here.compare_exchange_strong(found, too_late)) {
+        return;
+      }
+      for (int k = 1; k <= signals; ++k) {
+        const auto begin = Clock::now();
+        signal.store(k);
+        if (!wait([&] { return answer.load() == k; })) {
+          break;
+        }
+        const double time = std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
+        least = k == 1 ? time : std::min(least, time);
+      }
+      signal.store(end);
+    } else if (found == one && here.compare_exchange_strong(found, both)) {
+      int seen = 0;
+      while (wait([&] { return signal.load() != seen; }) && (seen = signal.load()) != end) {
+        answer.store(seen);
+      }
+    }
+  });
+  return least;
+}
+
 #endif  // RECUR_HAS_OPENMP
 
 }  // namespace detail
+
+/// How much more it costs here that two threads meet than between cores that share a cache, where
+/// the thresholds were measured: 1 there, where they answer each other within 0.2 µs; about 3 where
+/// it takes 0.6, as between two sockets or the cores of some virtual machines. Measured when it is
+/// first needed and another thread comes, which may take that some milliseconds to start: 1 until
+/// then, or where none has come at many attempts.
+inline double cost_of_meeting() {
+#if RECUR_HAS_OPENMP
+  constexpr int most_attempts = 1000;  // of 0.1 ms
+  static std::atomic<double> known{0};
+  static std::atomic<int> attempts{0};
+  double cost = known.load(std::memory_order_relaxed);
+  if (cost == 0) {
+    const double nanoseconds = detail::time_of_meeting();
+    cost = nanoseconds <= 250 ? 1 : std::min(nanoseconds / 180, 10.0);
+    if (nanoseconds > 0 || attempts.fetch_add(1, std::memory_order_relaxed) + 1 >= most_attempts) {
+      known.store(cost, std::memory_order_relaxed);
+    }
+  }
+  return cost;
+#else
+  return 1;
+#endif
+}
+
+/// Of `threads`, those worth calling for `multiply_adds` of work without a break: one below about
+/// 15 µs, as they come to it late. (With 1e6 here, before they shared the units of short steps,
+/// LSTM (28, 1, 28, 128) was a tenth slower with two threads than with one.) If they are sure to
+/// sleep by now, because the caller has been alone for longer than they wait, it takes five times
+/// as much. meeting: their cost_of_meeting; 0: ask, if need be.
+inline int useful_threads(double multiply_adds, int threads = max_threads(), bool asleep = false,
+                          double meeting = 0) {
+  const double least = asleep ? 1e7 : 2e6;
+  if (threads == 1 || multiply_adds < least) {
+    return 1;
+  }
+  return multiply_adds < least * (meeting > 0 ? meeting : cost_of_meeting()) ? 1 : threads;
+}
 
 /// [0, count) in ranges of equal size, but for multiples of `grain`: the beginning of range `part`
 /// of `parts`, and the end of the one before.

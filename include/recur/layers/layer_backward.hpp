@@ -274,12 +274,12 @@ class LayerBackward {
                                group.gradients[static_cast<std::size_t>(layer * directions_ + d)]);
   }
 
-  // For all products with so many rows of a chunk.
+  // For all products with so many rows of a chunk. The threads are at work already.
   int product_threads(Index rows) const {
     const CellSizes& n = weights_[0].sizes();
     return kernels::useful_threads(
-        static_cast<double>(n.gates * n.hidden * (2 * n.input + n.output) * rows),
-        sharing_.threads);
+        static_cast<double>(n.gates * n.hidden * (2 * n.input + n.output) * rows), sharing_.threads,
+        false, 1);
   }
 
   std::span<const Weights> weights_;

@@ -68,7 +68,7 @@ class LayerForward {
         const bool alone =
             sharing_.step_threads == 1 && directions_ * sharing_.parts == 1;  // in the scan
         const int threads = kernels::useful_threads(
-            static_cast<double>(n.gates * n.hidden * n.input * rows), sharing_.threads, alone);
+            static_cast<double>(n.gates * n.hidden * n.input * rows), sharing_.threads, alone, 1);
         kernels::parallel_ranges(threads, rows, kernels::tile_rows, [&](Index from, Index to) {
           schedule_.for_each_block(begin, end, from, to, [&](Index row, Index count) {
             multiply_inputs(d, begin, {.row = row, .rows = count}, x, x_row, buffers);

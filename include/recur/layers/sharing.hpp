@@ -22,17 +22,17 @@ struct Sharing {
       false;  ///< products with the inputs, and gradients by them, by sequences
 };
 
-/// That of a layer of such cells, with at most so many threads.
+/// That of a layer of such cells, with at most so many threads. meeting: see useful_threads.
 template <math::Equations E, class Scalar>
-Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedule,
-                   int most_threads) {
+Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedule, int most_threads,
+                   double meeting = 0) {
   Sharing s;
   constexpr Index equations =
       25 * math::slot_count<E>;  // of a unit, in multiply-adds of equal time
   s.threads = kernels::useful_threads(
       static_cast<double>(n.hidden * (n.gates * (n.input + n.output) + equations)) *
           static_cast<double>(schedule.steps * schedule.batch),
-      most_threads);
+      most_threads, false, meeting);
   // By sequences: two rows are multiplied about as fast as weights come from a second-level cache;
   // from farther away it takes a whole tile.
   constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
@@ -46,8 +46,11 @@ Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedul
   // it takes many that each of them is read for. (A single sequence, two threads: LSTM of 128 units
   // a quarter less time, RNN of 256 a third. Below 2e4 they win little or lose; where five
   // sequences could be shared as such, at 4e4 they would lose a third. LSTM of 512 and 1,024 units,
-  // 32 and 64 sequences: 2 to 3 % less in training, 5 to 11 % in inference; of 300 units 5 % more.)
-  const double worth_meeting = s.parts > 1 ? 7.5e4 : 2e4;
+  // 32 and 64 sequences: 2 to 3 % less in training, 5 to 11 % in inference; of 300 units 5 % more.
+  // Where meeting is dear: LSTM of 128 units and RNN of 256 would lose up to two thirds; LSTM of
+  // 256 wins a third.)
+  const double cost = s.threads == 1 ? 1 : meeting > 0 ? meeting : kernels::cost_of_meeting();
+  const double worth_meeting = (s.parts > 1 ? 7.5e4 : 2e4) * cost;
   const Index enough = products <= in_cache       ? 4 * std::min(s.threads, kernels::tile_rows)
                        : products <= 4 * in_cache ? 4 * kernels::tile_rows
                                                   : 12 * kernels::tile_rows;
