@@ -3,7 +3,6 @@
 // Products against plain loops, at every size around the register tiles and cache blocks.
 #include "recur/kernels/gemm.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -178,26 +177,6 @@ void check_back(Index M, Index N, Index K) {
   RowMatrix<Scalar> back = p.c;
   p.multiply(Start::accumulate, 0, M, back, true, true);
   ASSERT_TRUE(back == forth) << "M " << M << ", N " << N << ", K " << K;
-}
-
-// Whatever their number is, the tiles fetch a line for each row and, together, all of a panel that
-// is not larger than so many lines; each begins where the one before it ends.
-TEST(Gemm, TilesShareThePanelThatTheyFetchAhead) {
-  const std::vector<float> panel(1);
-  constexpr Index K = 100;
-  for (const Index M : {1, 6, 7, 18, 19, 64, 96}) {
-    for (const Index width : {Index(16), tile_columns<float>}) {
-      const auto ahead = recur::kernels::detail::panel_ahead(M, K, width, panel.data());
-      const Index tiles = (M + recur::kernels::tile_rows - 1) / recur::kernels::tile_rows;
-      EXPECT_EQ(ahead.data, panel.data());
-      EXPECT_EQ(ahead.tile_step, K * ahead.step);
-      EXPECT_LE(ahead.step, native_width<float>);
-      EXPECT_GE(tiles * ahead.tile_step, std::min(K * width, tiles * K * native_width<float>));
-      EXPECT_LT(tiles * ahead.step, width + tiles) << M << ' ' << width;
-    }
-  }
-  const float* none = nullptr;
-  EXPECT_EQ(recur::kernels::detail::panel_ahead(12, K, 64, none).step, 0);
 }
 
 TEST(Gemm, BackGivesTheSameBits) {

@@ -106,7 +106,7 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, Index blocks, const PackedGates<E,
     } else {
       gemm_panel<Scalar>(rows, block.width, length, {factors, h.row_stride, h.column_stride},
                          weights, block.width, {sums, block.width}, start, nullptr,
-                         panel_ahead(rows, length, block.width,
+                         panel_ahead(count_of_tiles(rows), length, block.width,
                                      k + length < depth ? weights + length * block.width : ahead));
     }
     start = Start::accumulate;

@@ -141,9 +141,10 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
                                   : k < K    ? weights + depth * width
                                   : next < N ? b.data + next * K
                                              : nullptr;
-            detail::gemm_panel<Scalar>(rows, std::min(panel, N - n), depth, block, weights, width,
-                                       sum, from, bias_from(from, n),
-                                       detail::panel_ahead(rows, depth, width, ahead));
+            detail::gemm_panel<Scalar>(
+                rows, std::min(panel, N - n), depth, block, weights, width, sum, from,
+                bias_from(from, n),
+                detail::panel_ahead(detail::count_of_tiles(rows), depth, width, ahead));
           }
           from = Start::accumulate;
         } while (k < K);

@@ -115,30 +115,8 @@ inline constexpr Index m_block = 96;
 // Products of so many terms take longer than C takes to come from the memory: it is fetched first.
 inline constexpr Index far_ahead = 48;
 
-// What is read after a panel's tiles, and comes too slowly to be waited for: they fetch it while
-// they multiply, tile j a line of the cache for every row of B, at data + j * tile_step + k * step.
-template <class Scalar>
-struct Ahead {
-  const Scalar* data = nullptr;  // null: nothing
-  std::int32_t step = 0;
-  std::int32_t tile_step = 0;
-};
-
 // Tiles that so many rows of C are cut into.
 constexpr Index count_of_tiles(Index M) { return (M + tile_rows - 1) / tile_rows; }
-
-// A panel of K rows, `width` wide, or null: each of the tiles of M rows an equal share. (Fetched by
-// the first tiles alone, it comes in a burst that the memory is too slow for: H = 1,024, 64
-// sequences, 2 to 4 %; not at all: 8 %.)
-template <class Scalar>
-Ahead<Scalar> panel_ahead(Index M, Index K, Index width, const Scalar* panel) {
-  if (panel == nullptr) {
-    return {};
-  }
-  const Index tiles = count_of_tiles(M);
-  const Index step = std::min<Index>((width + tiles - 1) / tiles, native_width<Scalar>);
-  return {panel, static_cast<std::int32_t>(step), static_cast<std::int32_t>(K * step)};
-}
 
 // What the tiles of a panel have in common: C (· × up to tile_vectors registers) = start + A B,
 // over K rows of B that are b_stride apart. last: columns of the last register that are C's.

@@ -70,7 +70,7 @@ RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, RowsB<Scala
                                                              : nullptr;
       f(m, rows, k, depth,
         as_it_is ? RowsB<Scalar>{a.row(k) + m, a.row_stride} : RowsB<Scalar>{copy, width},
-        Ahead<Scalar>{next, static_cast<std::int32_t>(a.row_stride), tile_rows});
+        Ahead<Scalar>{next, a.row_stride, tile_rows});
       k += depth;
     } while (k < K);
   }
