@@ -6,7 +6,7 @@
 //
 // --variant native: without oneDNN, which PyTorch takes for the LSTM's inference.
 // --variant give-back: glibc gives large pieces of memory back to the system after every pass, as
-// it does by itself, and gets them again page by page: on a virtual machine two thirds of the time
+// it does by itself, and gets them again page by page: on a virtual machine three fifths of the time
 // of LSTM (100, 64, 256, 256). Else it is kept, as by the allocators that PyTorch's tuning guide
 // advises.
 #if __has_include(<malloc.h>)

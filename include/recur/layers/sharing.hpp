@@ -46,9 +46,9 @@ Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedul
   // it takes many that each of them is read for. (A single sequence, two threads: LSTM of 128 units
   // a quarter less time, RNN of 256 a third. Below 2e4 they win little or lose; where five
   // sequences could be shared as such, at 4e4 they would lose a third. LSTM of 512 and 1,024 units,
-  // 32 and 64 sequences: 2 to 3 % less in training, 5 to 11 % in inference; of 300 units 5 % more.
-  // Where meeting is dear: LSTM of 128 units and RNN of 256 would lose up to two thirds; LSTM of
-  // 256 wins a third.)
+  // 32 and 64 sequences: 2 to 9 % less in training, 1 to 11 % in inference; of 300 units 5 % more.
+  // Where meeting is dear, a single sequence: LSTM of 128 units would take 1.4 to 1.7 times as long
+  // as with one thread; of 256 units it takes three quarters.)
   const double cost = s.threads == 1 ? 1 : meeting > 0 ? meeting : kernels::cost_of_meeting();
   const double worth_meeting = (s.parts > 1 ? 7.5e4 : 2e4) * cost;
   const Index enough = products <= in_cache       ? 4 * std::min(s.threads, kernels::tile_rows)
