@@ -174,4 +174,35 @@ TEST(Step, EqualsTheReadableOne) {
   }
 }
 
+// The sums of all columns, and of those before and behind every panel of the weights.
+template <class E>
+void check_columns(Index hidden, Index batch) {
+  SCOPED_TRACE(testing::Message() << E::name << " of " << hidden << " units, batch " << batch);
+  const Case<E> step({5, hidden, hidden, E::gates, true}, batch);
+  const cells::Weights<E, double> w{step.equations, step.packed};
+  Matrix whole = Matrix::Zero(batch, w.slots());
+  cells::input_sums(w, batch, step.x.data(), 5, {whole.data(), w.slots()});
+  constexpr Index panel = recur::kernels::tile_columns<double>;
+  ASSERT_GT(w.gates(), panel);
+  for (Index border = panel; border < w.gates(); border += panel) {
+    Matrix parts = Matrix::Zero(batch, w.slots());
+    const SlotRows<double> sums{parts.data(), w.slots()};
+    cells::input_sums(w, batch, step.x.data(), 5, sums, {}, {0, border});
+    EXPECT_EQ(parts.rightCols(w.slots() - border).cwiseAbs().maxCoeff(), 0);
+    cells::input_sums(w, batch, step.x.data(), 5, sums, {}, {border, w.gates()});
+    EXPECT_TRUE(parts == whole) << "in two at " << border;
+  }
+}
+
+TEST(Step, InputSumsOfSomeColumnsAreThoseOfAll) {
+  for (const Index batch : {1, 5, 14}) {
+    for (const Index hidden : {33, 65, 70, 130}) {
+      check_columns<math::LSTM>(hidden, batch);
+      check_columns<math::GRU>(hidden, batch);
+      check_columns<math::RNN>(hidden, batch);
+      check_columns<math::GRUResetBefore>(hidden, batch);
+    }
+  }
+}
+
 }  // namespace

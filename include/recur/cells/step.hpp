@@ -29,17 +29,23 @@ struct Weights {
   Index slots() const { return math::slot_count<E> * sizes().hidden; }
   Index shared() const { return E::shared_gates * sizes().hidden; }
   Index apart() const { return (E::gates - E::shared_gates) * sizes().hidden; }
+  Index gates() const { return shared() + apart(); }
 };
 
 /// sums = W_ih x + b_ih + b_hh for `rows` rows of x (rows × I, row stride x_stride), and as many of
-/// other steps. Overwrites the slots of the gates; the recurrent halves that stand apart (GRU: the
-/// last slot) are left alone.
+/// other steps; columns [first, last) of them, all by default, or from where a panel begins.
+/// Overwrites the slots of the gates; the recurrent halves that stand apart (GRU: the last slot)
+/// are left alone.
 template <class E, class Scalar>
 void input_sums(const Weights<E, Scalar>& w, Index rows, const Scalar* x, Index x_stride,
-                kernels::SlotRows<Scalar> sums, kernels::Repeat steps = {}) {
-  kernels::gemm<Scalar>(steps, rows, w.shared() + w.apart(), w.sizes().input, {x, x_stride, 1},
-                        w.packed.ih.operand(), {sums.data, sums.stride}, kernels::Start::bias,
-                        w.packed.bias.data());
+                kernels::SlotRows<Scalar> sums, kernels::Repeat steps = {},
+                kernels::Columns columns = {}) {
+  const auto [first, last] = columns.of(w.gates());
+  const Index width = w.sizes().input;
+  kernels::gemm<Scalar>(steps, rows, last - first, width, {x, x_stride, 1},
+                        kernels::columns_of(w.packed.ih.operand(), first, last, w.gates(), width),
+                        {sums.data + first, sums.stride}, kernels::Start::bias,
+                        w.packed.bias.data() + first);
 }
 
 /// Units of which threads take multiples, when they share those of a step.
@@ -247,9 +253,8 @@ template <class E, class Scalar>
 void input_gradient(const Weights<E, Scalar>& w, Index rows,
                     kernels::SlotRows<const Scalar> d_slots, Scalar* dx, Index dx_stride,
                     kernels::Repeat steps = {}) {
-  kernels::gemm<Scalar>(steps, rows, w.sizes().input, w.shared() + w.apart(),
-                        {d_slots.data, d_slots.stride, 1}, w.packed.ih_back.operand(),
-                        {dx, dx_stride}, kernels::Start::zero);
+  kernels::gemm<Scalar>(steps, rows, w.sizes().input, w.gates(), {d_slots.data, d_slots.stride, 1},
+                        w.packed.ih_back.operand(), {dx, dx_stride}, kernels::Start::zero);
 }
 
 /// The rows, of one or of many steps, that gradients by the parameters are summed over.
@@ -292,7 +297,7 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
                          kernels::Start start, int threads, PackedFactors<Scalar>& packed,
                          CellParameters<Scalar>& gradients) {
   const CellSizes& n = w.sizes();
-  const Index gates = w.shared() + w.apart();
+  const Index gates = w.gates();
   const auto d_slots = [&](Index first) {
     return kernels::RowsB<Scalar>{r.d_slots.data + first, r.d_slots.stride};
   };

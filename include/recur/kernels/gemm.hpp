@@ -158,6 +158,20 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
   }
 }
 
+/// Columns [first, last) of a product, all by default; first: where a panel begins.
+struct Columns {
+  Index first = 0;
+  Index last = std::numeric_limits<Index>::max();
+
+  Columns of(Index N) const { return {first, std::min(last, N)}; }
+};
+
+/// Those of a B of N.
+template <class Scalar>
+PackedB<Scalar> columns_of(PackedB<Scalar> b, Index first, Index last, Index N, Index K) {
+  return {b.data + first * K, last == N ? b.dots : 0};
+}
+
 /// Where a product of the scan begins to be multiplied in parts, of N columns in panels: not at a
 /// whole panel that has another one beside it.
 template <class Scalar>

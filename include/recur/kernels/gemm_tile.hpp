@@ -255,6 +255,7 @@ RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, cons
       for (int v = 0; v < Vectors; ++v) {
         prefetch_to_change(place + v * V::width);
       }
+      prefetch_to_change(place + Vectors * V::width - 1);  // rows may begin amid a line
       place += tiles.c.row_stride;
       keep_in_general_register(place);
     }

@@ -197,8 +197,7 @@ class BackwardPass {
       input = std::max(input, network_.sizes(k).input);
     }
     const Index width = math::slot_count<E> * network_.hidden() + input + network_.output();
-    const Index enough = groups_ == 1 ? enough_rows_backward : enough_rows_of_group;
-    const Index rows = chunk_rows<Scalar>(width * groups_, enough) * groups_;
+    const Index rows = chunk_rows<Scalar>(width * groups_, enough_rows_backward) * groups_;
     return std::min(std::max(rows, schedule_.batch), schedule_.steps * schedule_.batch);
   }
 
