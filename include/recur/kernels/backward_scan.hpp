@@ -104,6 +104,10 @@ RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Scalar* by_s
       equations.backward(slots, load_state<E, V>(at.prev, unit, whole),
                          load_state<E, V>(at.next, unit, whole), gradient);
       store_slots(slots, at.d_slots.data + unit, hidden, whole);
+      // Rounded here, as where they are stored: GCC would round a GRU's product with what is added
+      // to it next.
+      keep_in_register(gradient.h);
+      keep_in_register(gradient.c);
       d_h[r] = gradient.h;
       d_c[r] = gradient.c;
     }

@@ -135,6 +135,10 @@ RECUR_ALWAYS_INLINE void packet_keep_in_register([[maybe_unused]] Packet& x) {
   if constexpr (packets::unpacket_traits<Packet>::size > 1) {
     asm("" : "+x"(x));
   }
+#elif defined(__GNUC__) && defined(__aarch64__) && defined(EIGEN_VECTORIZE_NEON)
+  if constexpr (packets::unpacket_traits<Packet>::size > 1) {
+    asm("" : "+w"(x));
+  }
 #endif
 }
 
@@ -328,8 +332,9 @@ struct Vec {
     return make(detail::packet_min(x.p, bound.p));
   }
 
-  /// Keeps in a register what was loaded into x. Without it GCC reads the memory again in each of
-  /// up to four instructions that use it.
+  /// Keeps in a register what was loaded into x, or computed and rounded. Without it GCC reads the
+  /// memory again in each of up to four instructions that use it, and takes a product that is added
+  /// to something into a multiply_add.
   friend RECUR_ALWAYS_INLINE void keep_in_register(Vec& x) { detail::packet_keep_in_register(x.p); }
 
   friend RECUR_ALWAYS_INLINE Vec abs(const Vec& x) { return make(detail::packet_abs(x.p)); }
