@@ -134,7 +134,7 @@ TEST(TransposedProduct, OfASingleTerm) {
 TEST(TransposedProduct, SumsOfRows) {
   using recur::kernels::sum_rows;
   recur::Generator generator(1);
-  for (const Index K : {0, 1, 8, 9, 50}) {
+  for (const Index K : {0, 1, 4, 5, 50}) {
     for (const Index N : {1, 3, 16, 37, 64, 150}) {
       SCOPED_TRACE(testing::Message() << K << " rows of " << N);
       const auto b = random_matrix<double>(generator, K, N + gap);
