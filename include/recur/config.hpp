@@ -58,11 +58,14 @@
 #endif
 
 // Everything that the function calls is inlined into it: the equations of any cell, which a
-// compiler may think too long.
+// compiler may think too long. RECUR_FLAT_FUNCTION: and it stays a function. (Where GCC inlines it
+// elsewhere, it forgets what was asked for.)
 #if defined(__GNUC__) || defined(__clang__)
 #define RECUR_FLATTEN __attribute__((flatten))
+#define RECUR_FLAT_FUNCTION __attribute__((flatten, noinline))
 #else
 #define RECUR_FLATTEN
+#define RECUR_FLAT_FUNCTION
 #endif
 
 // Before a loop of few, constant iterations whose arrays must end up in registers.

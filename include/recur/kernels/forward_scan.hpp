@@ -29,6 +29,11 @@ struct ForwardScan {
     next.h += h_step;
     next.c += c_step;
   }
+
+  /// The step of a single sequence.
+  RowOfStep<Scalar> row(const Scalar* bias_apart, bool record) const {
+    return {prev.h, bias_apart, slots.data, record, prev, next};
+  }
 };
 
 namespace detail {
@@ -37,15 +42,14 @@ namespace detail {
 // registers: the sums stay in registers.
 template <int Registers, class E, class Scalar>
 RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedGates<E, Scalar>& w,
-                                               const Scalar* bias_apart,
-                                               const ForwardScan<Scalar>& at, bool record) {
+                                               const RowOfStep<Scalar>& at) {
   using V = Vec<Scalar>;
   constexpr Index hidden = Registers * V::width;
   constexpr int vectors = static_cast<int>(E::gates) * Registers;
   constexpr int parts = static_cast<int>(parts_of_sum(hidden, vectors));
   V sum[parts][1][vectors];
   constexpr Index length = hidden / parts;
-  sum_side_by_side(length, hidden - parts * length, GemmA<Scalar>{at.prev.h, 0, 1}, w.block(0).data,
+  sum_side_by_side(length, hidden - parts * length, GemmA<Scalar>{at.h, 0, 1}, w.block(0).data,
                    sum);
   RECUR_UNROLL
   for (int part = 1; part < parts; ++part) {
@@ -56,42 +60,21 @@ RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedG
   }
   RECUR_UNROLL
   for (int r = 0; r < Registers; ++r) {
-    const Index unit = r * V::width;
-    math::Slots<E, V> slots;
-    RECUR_UNROLL
-    for (std::size_t k = 0; k < slots.size(); ++k) {
-      const Index slot = static_cast<Index>(k);
-      const Scalar* place = at.slots.data + slot * hidden + unit;
-      if (math::stands_apart<E>(slot)) {
-        slots[k] = V::load(place);
-      } else if (slot < E::gates) {
-        slots[k] = sum[0][0][slot * Registers + r] + V::load(place);
-      } else {
-        slots[k] = sum[0][0][(slot - E::gates + E::shared_gates) * Registers + r] +
-                   V::load(bias_apart + (slot - E::gates) * hidden + unit);
-      }
-    }
-    const auto before = load_state<E, V>(at.prev, unit, WholeRegister());
-    math::UnitState<V> after;
-    equations.forward(slots, before, after);
-    if (record) {
-      store_slots(slots, at.slots.data + unit, hidden, WholeRegister());
-    }
-    store_state<E>(after, at.next, unit, WholeRegister());
+    forward_register<Registers>(equations, hidden, r * V::width, &sum[0][0][r], at);
   }
 }
 
 // All steps of one sequence of such a layer. Flattened: GCC had made an RNN's equations a call (H =
 // 16: an eighth of a training step, a fifth of inference).
 template <int Registers, class E, class Scalar>
-RECUR_FLATTEN void forward_scan_of_block(const E& equations, const PackedGates<E, Scalar>& w,
-                                         const Scalar* bias_apart, Index steps,
-                                         ForwardScan<Scalar> at, bool record) {
+RECUR_FLAT_FUNCTION void forward_scan_of_block(const E& equations, const PackedGates<E, Scalar>& w,
+                                               const Scalar* bias_apart, Index steps,
+                                               ForwardScan<Scalar> at, bool record) {
   for (Index k = 0; k < steps; ++k) {
     if (k > 0) {
       at.move();
     }
-    forward_step_of_block<Registers>(equations, w, bias_apart, at, record);
+    forward_step_of_block<Registers>(equations, w, at.row(bias_apart, record));
   }
 }
 

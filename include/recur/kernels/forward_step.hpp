@@ -7,8 +7,8 @@
 
 #include <algorithm>  // std::min
 #include <cstddef>
-#include <type_traits>  // std::integral_constant
 
+#include "recur/kernels/forward_row.hpp"
 #include "recur/kernels/packed_weights.hpp"
 #include "recur/kernels/pointwise.hpp"
 
@@ -69,15 +69,13 @@ struct BlockSums {
   }
 };
 
-// sums = h W of one block; of one row, of several whole blocks that follow each other. `ahead`:
-// the block that comes next, or null.
+// sums = h W of one block. `ahead`: the block that comes next, or null.
 template <class E, class Scalar>
-RECUR_ALWAYS_INLINE void multiply(Index rows, Index blocks, const PackedGates<E, Scalar>& w,
+RECUR_ALWAYS_INLINE void multiply(Index rows, const PackedGates<E, Scalar>& w,
                                   const GemmA<Scalar>& h,
                                   const typename PackedGates<E, Scalar>::Block& block, Scalar* sums,
                                   const Scalar* ahead, bool back) {
   using Gates = PackedGates<E, Scalar>;
-  constexpr Index width = E::gates * Gates::units_per_block;
   const Index depth = w.depth();
   const bool whole = block.units == Gates::units_per_block;
   const Index parts = !whole || w.hidden() < 2 * Gates::units_per_block
@@ -93,25 +91,46 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, Index blocks, const PackedGates<E,
   Index k = 0;
   do {
     const Index length = stretches.at(k);
-    const Scalar* factors = h.data + k * h.column_stride;
     const Scalar* weights = block.data + k * block.width;
-    const auto multiply_row = [&](auto count) {
-      gemm_row<Vec<Scalar>, count.value, static_cast<int>(width / native_width<Scalar>)>(
-          length, factors, h.column_stride, weights, width * depth, sums, start);
-    };
-    if (blocks > 1) {
-      with_panels(blocks, multiply_row);
-    } else if (rows == 1 && whole) {
-      multiply_row(std::integral_constant<int, 1>{});
-    } else {
-      gemm_panel<Scalar>(rows, block.width, length, {factors, h.row_stride, h.column_stride},
-                         weights, block.width, {sums, block.width}, start, nullptr,
-                         panel_ahead(count_of_tiles(rows), length, block.width,
-                                     k + length < depth ? weights + length * block.width : ahead));
-    }
+    gemm_panel<Scalar>(rows, block.width, length,
+                       {h.data + k * h.column_stride, h.row_stride, h.column_stride}, weights,
+                       block.width, {sums, block.width}, start, nullptr,
+                       panel_ahead(count_of_tiles(rows), length, block.width,
+                                   k + length < depth ? weights + length * block.width : ahead));
     start = Start::accumulate;
     k += length;
   } while (k < depth);
+}
+
+// forward_step, of any rows and units.
+template <class E, class Scalar>
+void forward_rows(const E& equations, Index rows, const PackedGates<E, Scalar>& w,
+                  const Scalar* bias_apart, Index begin, Index end, const GemmA<Scalar>& h,
+                  const SlotRows<Scalar>& slots, bool record, const StateRows<const Scalar>& prev,
+                  const StateRows<Scalar>& next, bool back) {
+  using Sums = BlockSums<E, Scalar>;
+  constexpr Index units = PackedGates<E, Scalar>::units_per_block;
+  const Index hidden = w.hidden();
+  alignas(64)
+      Scalar memory[static_cast<std::size_t>(step_rows * Sums::max_width + native_width<Scalar>)];
+  const Groups blocks(begin, end, units, back);
+  for (Index g = 0; g < blocks.count(); ++g) {
+    const auto [first, last, following] = blocks[g];
+    const Scalar* ahead = rows > 1 && following < end ? w.block(following).data : nullptr;
+    const auto block = w.block(first);
+    for (Index b = 0; b < rows; b += step_rows) {
+      const Index count = std::min(step_rows, rows - b);
+      const SlotRows<Scalar> rows_slots = slots.rows_from(b);
+      multiply<E, Scalar>(count, w, {h.data + b * h.row_stride, h.row_stride, h.column_stride},
+                          block, memory, ahead, back);
+      const Sums sums{memory, block.width, block.units};
+      pointwise_forward<E, Scalar>(
+          equations, count, sums.units, sums.places(hidden, first, rows_slots),
+          Sums::added(hidden, first, rows_slots, bias_apart),
+          record ? SlotPlaces<E, Scalar>::of(rows_slots, hidden, first) : SlotPlaces<E, Scalar>(),
+          prev.rows_from(b).units_from(first), next.rows_from(b).units_from(first));
+    }
+  }
 }
 
 }  // namespace detail
@@ -128,42 +147,22 @@ void forward_step(const E& equations, Index rows, const PackedGates<E, Scalar>& 
                   const Scalar* bias_apart, Index begin, Index end, GemmA<Scalar> h,
                   SlotRows<Scalar> slots, bool record, StateRows<const Scalar> prev,
                   StateRows<Scalar> next, bool back = false) {
-  using Sums = detail::BlockSums<E, Scalar>;
   constexpr Index units = PackedGates<E, Scalar>::units_per_block;
-  const Index hidden = w.hidden();
-  alignas(64) Scalar
-      memory[static_cast<std::size_t>(detail::step_rows * Sums::max_width + native_width<Scalar>)];
-
-  // Of one row, several whole blocks at once: see gemm_row.
-  constexpr int vectors = static_cast<int>(E::gates * units / native_width<Scalar>);
-  const Index at_once = rows == 1 ? detail::panels_at_once<vectors>((end - begin) / units) : 1;
-  const detail::Groups groups(begin, end, at_once * units, back);
-  for (Index g = 0; g < groups.count(); ++g) {
-    const auto group = groups[g];
-    const Scalar* ahead = rows > 1 && group.next < end ? w.block(group.next).data : nullptr;
-    Index blocks = 1;
-    for (Index first = group.first; first < group.last; first += blocks * units) {
-      const Index whole = rows == 1 ? (group.last - first) / units : 0;
-      blocks = whole == at_once ? at_once : whole >= 2 ? 2 : 1;
-      const auto block = w.block(first);
-      for (Index b = 0; b < rows; b += detail::step_rows) {
-        const Index count = std::min(detail::step_rows, rows - b);
-        const SlotRows<Scalar> rows_slots = slots.rows_from(b);
-        detail::multiply<E, Scalar>(count, blocks, w,
-                                    {h.data + b * h.row_stride, h.row_stride, h.column_stride},
-                                    block, memory, ahead, back);
-        for (Index k = 0; k < blocks; ++k) {
-          const Sums sums{memory + k * block.width, block.width, block.units};
-          const Index unit = first + k * units;
-          pointwise_forward<E, Scalar>(
-              equations, count, sums.units, sums.places(hidden, unit, rows_slots),
-              Sums::added(hidden, unit, rows_slots, bias_apart),
-              record ? SlotPlaces<E, Scalar>::of(rows_slots, hidden, unit)
-                     : SlotPlaces<E, Scalar>(),
-              prev.rows_from(b).units_from(unit), next.rows_from(b).units_from(unit));
-        }
-      }
-    }
+  const bool one_row = rows == 1 && w.hidden() >= 2 * units;  // fewer are summed in parts
+  const Index whole = one_row ? end - (end - begin) % units : begin;
+  const auto other_units = [&] {
+    detail::forward_rows<E, Scalar>(equations, rows, w, bias_apart, whole, end, h, slots, record,
+                                    prev, next, back);
+  };
+  if (whole < end && back) {
+    other_units();
+  }
+  if (begin < whole) {
+    forward_row<E, Scalar>(equations, w, begin, whole,
+                           {h.data, bias_apart, slots.data, record, prev, next}, back);
+  }
+  if (whole < end && !back) {
+    other_units();
   }
 }
 

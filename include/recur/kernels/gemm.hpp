@@ -35,8 +35,9 @@ struct Walk {
 
 namespace detail {
 
-// Panels of `Vectors` registers that gemm_row takes at once, of `whole` ones. Of a few, two are
-// enough, if their sums hide the latency of an addition: they are sooner read again (Walk).
+// Panels of `Vectors` registers that one row takes at once (sums_of_row), of `whole` ones. Of a
+// few, two are enough, if their sums hide the latency of an addition: they are sooner read again
+// (Walk).
 inline constexpr int row_panels = register_count >= 32 ? 4 : 2;
 template <int Vectors>
 constexpr Index panels_at_once(Index whole) {

@@ -344,17 +344,15 @@ void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const S
   }
 }
 
-// One row of C over `Panels` whole panels at once, `panel_stride` apart, `Vectors` registers each:
-// a single row of one panel has too few sums to hide the latency of an addition, and one stream
-// from memory where several would come faster.
-template <class V, int Panels, int Vectors, class Scalar>
-void gemm_row(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index panel_stride,
-              Scalar* c, Start start, const Scalar* bias = nullptr) {
-  constexpr int count = Panels * Vectors;
-  V sum[count];
+// sum = one row of A times `Panels` whole panels at once, `panel_stride` apart, `Vectors` registers
+// each: a single row of one panel has too few sums to hide the latency of an addition, and one
+// stream from memory where several would come faster.
+template <int Panels, int Vectors, class V, class Scalar>
+RECUR_ALWAYS_INLINE void sums_of_row(Index K, const Scalar* a, Index a_stride, const Scalar* b,
+                                     Index panel_stride, V (&sum)[Panels * Vectors]) {
   RECUR_UNROLL
-  for (int v = 0; v < count; ++v) {
-    sum[v] = V(Scalar(0));
+  for (V& element : sum) {
+    element = V(Scalar(0));
   }
   const Scalar* panels[Panels];
   RECUR_UNROLL
@@ -365,7 +363,7 @@ void gemm_row(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index p
   for (Index k = K; k > 0; --k) {
     const V factor(*a);
     RECUR_UNROLL
-    for (int v = 0; v < count; ++v) {
+    for (int v = 0; v < Panels * Vectors; ++v) {
       sum[v] = multiply_add(factor, V::load(panels[v / Vectors] + v % Vectors * V::width), sum[v]);
     }
     keep_in_general_register(a_stride);
@@ -375,8 +373,16 @@ void gemm_row(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index p
       panels[p] += Vectors * V::width;
     }
   }
+}
+
+// One row of C, so summed.
+template <class V, int Panels, int Vectors, class Scalar>
+void gemm_row(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index panel_stride,
+              Scalar* c, Start start, const Scalar* bias = nullptr) {
+  V sum[Panels * Vectors];
+  sums_of_row<Panels, Vectors>(K, a, a_stride, b, panel_stride, sum);
   RECUR_UNROLL
-  for (int v = 0; v < count; ++v) {
+  for (int v = 0; v < Panels * Vectors; ++v) {
     if (start != Start::zero) {
       sum[v] = sum[v] + V::load((start == Start::bias ? bias : c) + v * V::width);
     }
