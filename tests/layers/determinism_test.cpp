@@ -207,7 +207,8 @@ TYPED_TEST(Determinism, UnitsSharedByTheThreads) {
   }
 }
 
-// Threads share the units of many sequences where the weights are too large for any cache of theirs.
+// Threads share the units of many sequences where the weights are too large for any cache of
+// theirs.
 TEST(DeterminismOfGreatLayers, UnitsOfManySequences) {
   const auto layer = make<recur::LSTM<float>>(400, 1, false);
   expect_same_bits(layer, Data<recur::LSTM<float>>(layer, 3, 40), {1, 7, 25, 40});
@@ -305,6 +306,18 @@ TYPED_TEST(Determinism, LengthsOfTheOthers) {
     // Of so many units that the sequences are shared by the threads.
     expect_same_bits_with_lengths(make<TypeParam>(bidirectional ? 33 : 90, 2, bidirectional),
                                   lengths);
+  }
+}
+
+// So many of so few units that each has a lane, until few are left.
+TYPED_TEST(Determinism, LengthsOfManySequencesOfFewUnits) {
+  std::vector<Index> lengths(45, 40);
+  for (std::size_t k = 0; k < lengths.size(); k += 2) {
+    lengths[k] = static_cast<Index>(k) % 41;
+  }
+  for (const bool bidirectional : {false, true}) {
+    SCOPED_TRACE(bidirectional ? "two directions" : "one direction");
+    expect_same_bits_with_lengths(make<TypeParam>(6, 2, bidirectional), lengths);
   }
 }
 

@@ -30,7 +30,8 @@ class LayerForward {
       : weights_(weights),
         schedule_(schedule),
         directions_(static_cast<Index>(weights.size())),
-        sharing_(sharing_of<E, Scalar>(weights[0].sizes(), directions_, schedule, threads)) {}
+        sharing_(sharing_of<E, Scalar>(weights[0].sizes(), directions_, schedule, threads)),
+        in_lanes_(in_lanes(schedule.batch / sharing_.parts)) {}
 
   /// All steps, `chunk` at a time. x: (T, B, I), row stride x_row. Overwrites h, c and the slots:
   /// with record = true by what backward needs, where it reads them. output (T, B, D·output): a
@@ -39,7 +40,7 @@ class LayerForward {
            std::span<const DirectionBuffers<Scalar>> buffers, Tensor3View<Scalar> output) const {
     const Index T = schedule_.steps;
     const auto scan = [&](Index d, Index first, Index last, Index from, Index to) {
-      scan_forward(d, first, last, from, to, record, buffers);
+      scan_forward(d, first, last, from, to, x, x_row, record, buffers);
       if (!output.absent()) {
         give_output(d, first, last, from, to, buffers, output);
       }
@@ -50,9 +51,12 @@ class LayerForward {
           const Index last = std::min(first + chunk, T);
           const Index begin = steps_of(schedule_, d, first, last).first;
           const Index end = begin + last - first;
-          schedule_.for_each_block_of_part(begin, end, from, to, [&](const Schedule::Block& block) {
-            multiply_inputs(d, begin, block, x, x_row, buffers);
-          });
+          if (!in_lanes_) {
+            schedule_.for_each_block_of_part(begin, end, from, to,
+                                             [&](const Schedule::Block& block) {
+                                               multiply_inputs(d, begin, block, x, x_row, buffers);
+                                             });
+          }
           scan(d, first, last, from, to);
         }
       });
@@ -60,7 +64,7 @@ class LayerForward {
     }
     for (Index first = 0; first < T; first += chunk) {
       const Index last = std::min(first + chunk, T);
-      for (Index d = 0; d < directions_; ++d) {
+      for (Index d = 0; d < directions_ && !in_lanes_; ++d) {
         multiply_inputs(d, first, last, x, x_row, buffers);
       }
       for_each_task(first, last,
@@ -130,8 +134,17 @@ class LayerForward {
                       {block.steps, block.row_step * x_row, block.row_step * w.slots()}, columns);
   }
 
-  // The steps that direction d takes as its [first, last), rows [from, to).
-  void scan_forward(Index d, Index first, Index last, Index from, Index to, bool record,
+  // Whether so many sequences are scanned with each of them in a lane.
+  bool in_lanes(Index rows) const {
+    return kernels::sequences_in_lanes(weights_[0].packed, rows) &&
+           kernels::sequences_in_lanes(weights_[static_cast<std::size_t>(directions_ - 1)].packed,
+                                       rows);
+  }
+
+  // The steps that direction d takes as its [first, last), rows [from, to). In lanes, the products
+  // with the inputs, too.
+  void scan_forward(Index d, Index first, Index last, Index from, Index to, const Scalar* x,
+                    Index x_row, bool record,
                     std::span<const DirectionBuffers<Scalar>> buffers) const {
     const auto& w = weights_[static_cast<std::size_t>(d)];
     const auto& buffer = buffers[static_cast<std::size_t>(d)];
@@ -161,6 +174,20 @@ class LayerForward {
         at.unprojected = buffer.unprojected + row * hidden;
         at.unprojected_step = row_step * hidden;
       }
+      if (in_lanes_) {
+        if (in_lanes(rows)) {
+          cells::scan_forward_in_lanes(w, steps, keep, x + (t * schedule_.batch + from) * x_row,
+                                       x_row, row_step * x_row, at);
+          continue;
+        }
+        const Index earliest = d == 0 ? t : t - steps + 1;
+        multiply_inputs(d, begin,
+                        {.row = earliest * schedule_.batch + from,
+                         .rows = rows,
+                         .steps = steps,
+                         .row_step = schedule_.batch},
+                        x, x_row, buffers);
+      }
       cells::scan_forward<E, Scalar>(w, steps, keep, at, sharing_.step_threads);
     }
   }
@@ -189,6 +216,7 @@ class LayerForward {
   const Schedule& schedule_;
   Index directions_;
   Sharing sharing_;
+  bool in_lanes_;
 };
 
 }  // namespace recur::inline RECUR_ABI::layers
