@@ -134,12 +134,8 @@ class LayerForward {
                       {block.steps, block.row_step * x_row, block.row_step * w.slots()}, columns);
   }
 
-  // Whether so many sequences are scanned with each of them in a lane.
-  bool in_lanes(Index rows) const {
-    return kernels::sequences_in_lanes(weights_[0].packed, rows) &&
-           kernels::sequences_in_lanes(weights_[static_cast<std::size_t>(directions_ - 1)].packed,
-                                       rows);
-  }
+  // Whether so many sequences are scanned with each of them in a lane; both directions are alike.
+  bool in_lanes(Index rows) const { return kernels::sequences_in_lanes(weights_[0].packed, rows); }
 
   // The steps that direction d takes as its [first, last), rows [from, to). In lanes, the products
   // with the inputs, too.
