@@ -123,9 +123,11 @@ RECUR_FLAT_FUNCTION void equations_of_lanes(const E& equations, const Scalar* bi
       const auto before = load_state<E, V>(StateRows<const Scalar>(state), place, whole);
       math::UnitState<V> after;
       equations.forward(slots, before, after);
-      RECUR_UNROLL
-      for (std::size_t k = 0; k < slots.size() && record; ++k) {
-        slots[k].store(at.template slot<E>(static_cast<Index>(k)) + place);
+      if (record) {
+        RECUR_UNROLL
+        for (std::size_t k = 0; k < slots.size(); ++k) {
+          slots[k].store(at.template slot<E>(static_cast<Index>(k)) + place);
+        }
       }
       store_state<E>(after, state, place, whole);
     }
