@@ -91,9 +91,9 @@ struct Scan {
 
   void in_lanes(const recur::cells::Weights<E, Scalar>& w, bool record) {
     const Index step = rows * x.cols();
-    recur::cells::scan_forward_in_lanes(w, steps, record,
-                                        x.data() + (reverse ? (steps - 1) * step : 0), x.cols(),
-                                        reverse ? -step : step, at());
+    recur::kernels::forward_scan_in_lanes<E, Scalar>(
+        w.equations, w.packed, steps, x.data() + (reverse ? (steps - 1) * step : 0), x.cols(),
+        reverse ? -step : step, at(), record);
   }
 
   // Without a record the slots are as they were.

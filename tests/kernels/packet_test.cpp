@@ -207,29 +207,6 @@ Scalar one_rounding_shows() {
 }
 
 template <class Scalar, int Width>
-void check_transpose() {
-  if constexpr (Width > 1) {
-    using V = Vec<Scalar, Width>;
-    Scalar numbers[Width][Width];
-    V square[Width];
-    for (int i = 0; i < Width; ++i) {
-      for (int j = 0; j < Width; ++j) {
-        numbers[i][j] = static_cast<Scalar>(Width * i + j);
-      }
-      square[i] = V::load(numbers[i]);
-    }
-    transpose(square);
-    for (int i = 0; i < Width; ++i) {
-      std::array<Scalar, Width> lanes{};
-      square[i].store(lanes.data());
-      for (int j = 0; j < Width; ++j) {
-        EXPECT_EQ(lanes[static_cast<std::size_t>(j)], numbers[j][i]) << i << ", " << j;
-      }
-    }
-  }
-}
-
-template <class Scalar, int Width>
 void check_width() {
   SCOPED_TRACE(Width);
   check_lanes<Scalar, Width>();
@@ -238,7 +215,6 @@ void check_width() {
   check_unaligned<Scalar, Width>();
   check_sum<Scalar, Width>();
   check_lookup<Scalar, Width>();
-  check_transpose<Scalar, Width>();
   EXPECT_EQ((one_rounding_shows<Scalar, Width>()),
             (one_rounding_shows<Scalar, native_width<Scalar>>()));
   if constexpr (Width > smallest_width<Scalar>) {

@@ -10,7 +10,6 @@
 #include <type_traits>  // std::remove_pointer_t
 
 #include "recur/kernels/backward_scan.hpp"
-#include "recur/kernels/forward_lanes.hpp"
 #include "recur/kernels/forward_scan.hpp"
 #include "recur/kernels/forward_step.hpp"
 #include "recur/kernels/gemm_steps.hpp"
@@ -178,17 +177,6 @@ void scan_forward(const Weights<E, Scalar>& w, Index steps, bool record,
     }
   }
   steps_forward<E, Scalar>(w, steps, record, at, threads);
-}
-
-/// The same, and input_sums of all steps: of sequence b the first at x + b * x_stride, the next
-/// x_step farther on. For cells and numbers of sequences that kernels::sequences_in_lanes names.
-template <math::Equations E, class Scalar>
-void scan_forward_in_lanes(const Weights<E, Scalar>& w, Index steps, bool record, const Scalar* x,
-                           Index x_stride, Index x_step, const ForwardSteps<Scalar>& at) {
-  if constexpr (kernels::native_width < Scalar >> 1 && !math::TwoProducts<E>) {
-    kernels::forward_scan_in_lanes<E, Scalar>(w.equations, w.packed, steps, x, x_stride, x_step, at,
-                                              record);
-  }
 }
 
 /// The same backwards. Of cells with a projection: unprojected (rows × H), what forward left; d_h

@@ -15,6 +15,7 @@
 #include <cstddef>
 
 #include "recur/kernels/forward_scan.hpp"
+#include "recur/kernels/transpose.hpp"
 
 namespace recur::inline RECUR_ABI::kernels {
 
@@ -209,20 +210,22 @@ bool sequences_in_lanes(const PackedWeights<E, Scalar>& w, Index rows) {
 
 /// `steps` steps, the products with the inputs included: of sequence b the first at x + b *
 /// x_stride, the next x_step farther on. at, record: see forward_scan; of the slots nothing is
-/// read.
+/// read. For cells and numbers of sequences that sequences_in_lanes names.
 template <math::Equations E, class Scalar>
 void forward_scan_in_lanes(const E& equations, const PackedWeights<E, Scalar>& w, Index steps,
                            const Scalar* x, Index x_stride, Index x_step,
                            const ForwardScan<Scalar>& at, bool record) {
-  constexpr Index most = tile_columns<Scalar>;
-  for (Index b = 0; b < at.rows; b += most) {
-    ForwardScan<Scalar> part = at;
-    part.rows = std::min(most, at.rows - b);
-    part.slots = at.slots.rows_from(b);
-    part.prev = at.prev.rows_from(b);
-    part.next = at.next.rows_from(b);
-    detail::forward_scan_of_lanes(equations, w, steps, x + b * x_stride, x_stride, x_step, part,
-                                  record);
+  if constexpr (native_width < Scalar >> 1 && !math::TwoProducts<E>) {
+    constexpr Index most = tile_columns<Scalar>;
+    for (Index b = 0; b < at.rows; b += most) {
+      ForwardScan<Scalar> part = at;
+      part.rows = std::min(most, at.rows - b);
+      part.slots = at.slots.rows_from(b);
+      part.prev = at.prev.rows_from(b);
+      part.next = at.next.rows_from(b);
+      detail::forward_scan_of_lanes(equations, w, steps, x + b * x_stride, x_stride, x_step, part,
+                                    record);
+    }
   }
 }
 

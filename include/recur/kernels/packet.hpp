@@ -184,17 +184,8 @@ RECUR_ALWAYS_INLINE void packet_store_part(const Packet& x, Scalar* to, Index co
 }
 
 template <class Packet, int Width>
-RECUR_ALWAYS_INLINE void packet_transpose(Packet (&square)[Width]) {
-  packets::PacketBlock<Packet, Width> block;
-  RECUR_UNROLL
-  for (int k = 0; k < Width; ++k) {
-    block.packet[k] = square[k];
-  }
-  packets::ptranspose(block);
-  RECUR_UNROLL
-  for (int k = 0; k < Width; ++k) {
-    square[k] = block.packet[k];
-  }
+RECUR_ALWAYS_INLINE void packet_transpose(packets::PacketBlock<Packet, Width>& square) {
+  packets::ptranspose(square);
 }
 
 // Where vectors round a · b + c once, single scalars do: the same bits at every width. Elsewhere
@@ -247,63 +238,6 @@ RECUR_ALWAYS_INLINE Floats16 packet_where_positive(const Floats16& y, const Floa
 RECUR_ALWAYS_INLINE Doubles8 packet_where_positive(const Doubles8& y, const Doubles8& a,
                                                    const Doubles8& b) {
   return _mm512_mask_mov_pd(b, _mm512_cmp_pd_mask(_mm512_setzero_pd(), y, _CMP_LT_OQ), a);
-}
-// The quarters of four registers as a square of 4 × 4.
-RECUR_ALWAYS_INLINE void packet_transpose_quarters(Floats16 (&rows)[4]) {
-  constexpr int even = 0x88;  // quarters 0 and 2 of both
-  constexpr int odd = 0xdd;   // 1 and 3
-  const Floats16 evens[] = {_mm512_maskz_shuffle_f32x4(0xffff, rows[0], rows[1], even),
-                            _mm512_maskz_shuffle_f32x4(0xffff, rows[2], rows[3], even)};
-  const Floats16 odds[] = {_mm512_maskz_shuffle_f32x4(0xffff, rows[0], rows[1], odd),
-                           _mm512_maskz_shuffle_f32x4(0xffff, rows[2], rows[3], odd)};
-  rows[0] = _mm512_maskz_shuffle_f32x4(0xffff, evens[0], evens[1], even);
-  rows[1] = _mm512_maskz_shuffle_f32x4(0xffff, odds[0], odds[1], even);
-  rows[2] = _mm512_maskz_shuffle_f32x4(0xffff, evens[0], evens[1], odd);
-  rows[3] = _mm512_maskz_shuffle_f32x4(0xffff, odds[0], odds[1], odd);
-}
-// Inside of quarters first, then the quarters: 64 instructions, where Eigen takes 96.
-RECUR_ALWAYS_INLINE void packet_transpose(Floats16 (&square)[16]) {
-  Floats16 columns[4][4];  // [k][g]: in quarter q column 4 q + k of rows 4 g …
-  RECUR_UNROLL
-  for (int g = 0; g < 4; ++g) {
-    Doubles8 low[2];  // in each quarter the columns 0 and 1 of two rows; high: 2 and 3
-    Doubles8 high[2];
-    RECUR_UNROLL
-    for (int pair = 0; pair < 2; ++pair) {
-      const Floats16* rows = square + 4 * g + 2 * pair;
-      low[pair] = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, rows[0], rows[1]));
-      high[pair] = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, rows[0], rows[1]));
-    }
-    columns[0][g] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, low[0], low[1]));
-    columns[1][g] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, low[0], low[1]));
-    columns[2][g] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, high[0], high[1]));
-    columns[3][g] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, high[0], high[1]));
-  }
-  RECUR_UNROLL
-  for (int k = 0; k < 4; ++k) {
-    packet_transpose_quarters(columns[k]);
-    RECUR_UNROLL
-    for (int q = 0; q < 4; ++q) {
-      square[4 * q + k] = columns[k][q];
-    }
-  }
-}
-RECUR_ALWAYS_INLINE void packet_transpose(Doubles8 (&square)[8]) {
-  Floats16 columns[2][4];  // [k][pair]: in quarter q column 2 q + k of two rows
-  RECUR_UNROLL
-  for (int pair = 0; pair < 4; ++pair) {
-    const Doubles8* rows = square + 2 * pair;
-    columns[0][pair] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, rows[0], rows[1]));
-    columns[1][pair] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, rows[0], rows[1]));
-  }
-  RECUR_UNROLL
-  for (int k = 0; k < 2; ++k) {
-    packet_transpose_quarters(columns[k]);
-    RECUR_UNROLL
-    for (int q = 0; q < 4; ++q) {
-      square[2 * q + k] = _mm512_castps_pd(columns[k][q]);
-    }
-  }
 }
 template <class Entry>
 RECUR_ALWAYS_INLINE Floats16 packet_lookup(const Entry* table, const Floats16& index) {
@@ -444,20 +378,6 @@ struct Vec {
       has_lookup<Scalar>) {
     return make(detail::packet_lookup(
         table, detail::packet_on_bits([down](auto bits) { return bits >> down; }, x.p)));
-  }
-
-  /// Turns a square: lane j of register i and lane i of register j change places.
-  friend RECUR_ALWAYS_INLINE void transpose(Vec (&rows)[Width]) requires(Width > 1) {
-    Packet square[Width];
-    RECUR_UNROLL
-    for (int k = 0; k < Width; ++k) {
-      square[k] = rows[k].p;
-    }
-    detail::packet_transpose(square);
-    RECUR_UNROLL
-    for (int k = 0; k < Width; ++k) {
-      rows[k].p = square[k];
-    }
   }
 
   /// a where y > 0, else b.

@@ -14,6 +14,7 @@
 #include <span>
 
 #include "recur/cells/step.hpp"
+#include "recur/kernels/forward_lanes.hpp"
 #include "recur/layers/chunks.hpp"
 #include "recur/layers/layer_buffers.hpp"
 #include "recur/layers/sharing.hpp"
@@ -172,8 +173,9 @@ class LayerForward {
       }
       if (in_lanes_) {
         if (in_lanes(rows)) {
-          cells::scan_forward_in_lanes(w, steps, keep, x + (t * schedule_.batch + from) * x_row,
-                                       x_row, row_step * x_row, at);
+          kernels::forward_scan_in_lanes<E, Scalar>(w.equations, w.packed, steps,
+                                                    x + (t * schedule_.batch + from) * x_row, x_row,
+                                                    row_step * x_row, at, keep);
           continue;
         }
         const Index earliest = d == 0 ? t : t - steps + 1;
