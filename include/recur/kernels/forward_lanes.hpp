@@ -215,7 +215,7 @@ template <math::Equations E, class Scalar>
 void forward_scan_in_lanes(const E& equations, const PackedWeights<E, Scalar>& w, Index steps,
                            const Scalar* x, Index x_stride, Index x_step,
                            const ForwardScan<Scalar>& at, bool record) {
-  if constexpr (native_width < Scalar >> 1 && !math::TwoProducts<E>) {
+  if constexpr (native_width<Scalar> != 1 && !math::TwoProducts<E>) {
     constexpr Index most = tile_columns<Scalar>;
     for (Index b = 0; b < at.rows; b += most) {
       ForwardScan<Scalar> part = at;
