@@ -5,10 +5,11 @@
 // products and equations. Here the weights are broadcast, and what is multiplied by them are
 // registers of inputs and states: an input is turned when it comes, a state when it goes.
 //
-// 10 units, 128 sequences, AVX-512: inference of an LSTM a sixth less time, of a GRU an eighth, of
-// an RNN a quarter; 5 units and fewer about half. Training 0 to 30 % less: backward, which sums
-// over the sequences, is as elsewhere. AVX2, where parts of registers are slow: 6 units a third of
-// the time. (Numbers of lanes known to the compiler: 2 to 6 % less time, and 50 KB of code.)
+// 10 units, 128 sequences, AVX-512: inference of an LSTM a sixth less time, of a GRU a ninth, of an
+// RNN a quarter; 5 units two fifths to a half. Training of 10 units 1 % more to 8 % less, of 5 an
+// eighth to a third less: backward, which sums over the sequences, is as elsewhere. AVX2, where
+// parts of registers are slow: 6 units three fifths less, training a fifth. (Numbers of lanes known
+// to the compiler: 2 to 7 % less time, RNN up to 20, and 50 KB of code.)
 #pragma once
 
 #include <algorithm>  // std::max, std::min

@@ -69,7 +69,7 @@ struct LayerTape {
 ///   LSTM 6·T·B·H   GRU 5·T·B·H   RNN T·B·H
 ///
 /// (and two states more of h and c). A training step needs besides, for a chunk of at most 512 KB
-/// of slots or 256 rows, whichever is more: the gradients by its slots and by the outputs between
+/// of slots or 320 rows, whichever is more: the gradients by its slots and by the outputs between
 /// the layers, and copies of its rows of the input, of h, and of what a projection or a second
 /// product multiplies. That is less than a tenth of the tape, when the tape holds some twenty
 /// chunks. Where the sequences go backwards in two groups (backward_pass.hpp), it needs the
