@@ -109,8 +109,8 @@ TEST(TransposedProduct, RowsAreAnOddNumberOfLinesApart) {
 
 TEST(TransposedProduct, OfASingleTerm) {
   recur::Generator generator(2);
-  for (const Index M : {1, 7}) {
-    for (const Index N : {1, 4, 16, 21, 64}) {
+  for (const Index M : {1, 7, 20}) {
+    for (const Index N : {1, 4, 16, 21, 64, 65, 150}) {
       const auto a = random_matrix<float>(generator, 1, M);
       const auto b = random_matrix<float>(generator, 1, N);
       const auto before = random_matrix<float>(generator, M, N + gap);

@@ -53,13 +53,14 @@ TEST(Network, BuffersOfADirection) {
   Tensor3<double> c(6, 4, 10);
   Tensor3<double> slots(4, 4, 20);
   Tensor3<double> unprojected(4, 4, 5);
-  const auto buffers = module.network.buffers<double>(1, h, c, slots, unprojected);
+  recur::layers::DirectionBuffers<double> buffers;
+  module.network.find_buffers(1, h, c, slots, unprojected, buffers);
   EXPECT_EQ(buffers.state(2, 3).h, &h(2, 3, 2));
   EXPECT_EQ(buffers.state(2, 3).c, &c(2, 3, 5));
   EXPECT_EQ(buffers.unprojected, unprojected.data());
   Tensor3<double> in_place(1, 4, 10);
-  EXPECT_EQ(module.network.buffers<double>(1, h, in_place, slots, unprojected).state(2, 3).c,
-            &in_place(0, 3, 5));
+  module.network.find_buffers(1, h, in_place, slots, unprojected, buffers);
+  EXPECT_EQ(buffers.state(2, 3).c, &in_place(0, 3, 5));
 }
 
 }  // namespace

@@ -95,6 +95,7 @@ TEST(Schedule, BlocksOfAPart) {
   EXPECT_EQ(part(lengths, 1, 4, 1, 3), (Parts{{4, 1, 2, 1, 3, 3}, {7, 4, 1, 1, 3, 2}}));
   EXPECT_EQ(part(lengths, 2, 4, 0, 3), (Parts{{6, 0, 2, 1, 3, 2}, {9, 2, 1, 1, 3, 1}}));
   EXPECT_EQ(part(lengths, 3, 4, 1, 3), Parts{});
+  EXPECT_EQ(part(lengths, 0, 3, 0, 3), (Parts{{0, 0, 6, 1, 6, 6}, {6, 6, 2, 1, 3, 2}}));
   Schedule full;
   full.assign(3, 10);
   EXPECT_EQ(part(full, 1, 3, 0, 10), (Parts{{10, 0, 20, 1, 20, 20}}));  // at once

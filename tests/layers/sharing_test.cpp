@@ -57,7 +57,7 @@ TEST(Sharing, OfTheUnitsWhereTheWeightsAreFarAway) {
 
 TEST(Sharing, LessWhereMeetingIsDear) {
   expect(sharing(28, 1, 128, 1, 2, 1), 2, 2, 1, false);
-  expect(sharing(28, 1, 128, 1, 2, 3), 1, 1, 1, false);   // of 4.0e6 multiply-adds
+  expect(sharing(28, 1, 128, 1, 2, 3), 1, 1, 1, true);    // of 4.0e6 multiply-adds
   expect(sharing(100, 1, 128, 1, 2, 3), 2, 1, 1, false);  // 6.6e4 of them in a step
   expect(sharing(100, 1, 256, 1, 2, 3), 2, 2, 1, false);
   expect(sharing(100, 64, 100, 1, 4, 3), 4, 1, 4, true);
@@ -66,8 +66,8 @@ TEST(Sharing, LessWhereMeetingIsDear) {
 TEST(Sharing, OfTheRowsOfProductsOnly) { expect(sharing(100, 1, 64, 1, 2), 2, 1, 1, false); }
 
 TEST(Sharing, NotOfLittleWorkNorWithoutThreads) {
-  expect(sharing(1, 1, 10, 1, 4), 1, 1, 1, false);
-  expect(sharing(100, 64, 100, 1, 1), 1, 1, 1, false);
+  expect(sharing(1, 1, 10, 1, 4), 1, 1, 1, true);  // one task does all
+  expect(sharing(100, 64, 100, 1, 1), 1, 1, 1, true);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 // x[k] is an Eigen map of slice k (size 1 × size 2), x(i, j, k) one element.
 #pragma once
 
-#include <algorithm>  // std::fill
+#include <algorithm>  // std::copy_n, std::fill
 #include <string>
 #include <type_traits>
 #include <utility>  // std::swap
@@ -39,6 +39,20 @@ using RowMap =
                                   RowMatrix<Scalar, Dynamic, Cols>>,
                Eigen::Unaligned, Eigen::OuterStride<>>;
 
+namespace detail {
+
+// Throws Error if one is negative, for `who` asked for them.
+inline void check_sizes(const char* who, Index size0, Index size1, Index size2) {
+  if ((size0 | size1 | size2) < 0) [[unlikely]] {  // the sign of any
+    fail(who, ": sizes must not be negative, got ", shape_string({size0, size1, size2}));
+  }
+}
+
+}  // namespace detail
+
+template <class Scalar>
+class Tensor3;
+
 /// A view of three dimensions. Does not own; copying the view copies no element.
 ///
 /// A default-constructed view means "left out" wherever an argument is optional.
@@ -54,14 +68,17 @@ class Tensor3View {
   /// Memory in which element (i, j, k) stands at data[i * stride0 + j * stride1 + k].
   Tensor3View(Scalar* data, Index size0, Index size1, Index size2, Index stride0, Index stride1)
       : data_(data), sizes_{size0, size1, size2}, strides_{stride0, stride1} {
-    check(size0 >= 0 && size1 >= 0 && size2 >= 0, "Tensor3View: sizes must not be negative, got ",
-          shape_string({size0, size1, size2}));
+    detail::check_sizes("Tensor3View", size0, size1, size2);
   }
 
   /// A view of elements becomes a view of const elements.
   operator Tensor3View<const Scalar>() const  // NOLINT(google-explicit-constructor)
       requires(!std::is_const_v<Scalar>) {
-    return {data_, sizes_[0], sizes_[1], sizes_[2], strides_[0], strides_[1]};
+    Tensor3View<const Scalar> view;
+    view.data_ = data_;
+    std::copy_n(sizes_, 3, view.sizes_);
+    std::copy_n(strides_, 2, view.strides_);
+    return view;
   }
 
   Scalar* data() const { return data_; }
@@ -89,7 +106,10 @@ class Tensor3View {
 
   /// The same memory with dimensions 0 and 1 exchanged: (B, T, I) seen as (T, B, I).
   Tensor3View transposed() const {
-    return {data_, sizes_[1], sizes_[0], sizes_[2], strides_[1], strides_[0]};
+    Tensor3View view = *this;
+    std::swap(view.sizes_[0], view.sizes_[1]);
+    std::swap(view.strides_[0], view.strides_[1]);
+    return view;
   }
 
   /// Elements [first, first + count) of dimension `dimension`.
@@ -107,6 +127,17 @@ class Tensor3View {
   }
 
  private:
+  template <class>
+  friend class Tensor3View;
+  template <class>
+  friend class Tensor3;
+
+  // Contiguous memory of sizes that have been checked.
+  Tensor3View(Scalar* data, const Index (&sizes)[3])
+      : data_(data),
+        sizes_{sizes[0], sizes[1], sizes[2]},
+        strides_{sizes[1] * sizes[2], sizes[2]} {}
+
   Scalar* data_ = nullptr;
   Index sizes_[3] = {0, 0, 0};
   Index strides_[2] = {0, 0};
@@ -150,13 +181,10 @@ class Tensor3 {
   std::string shape() const { return shape_string({sizes_[0], sizes_[1], sizes_[2]}); }
 
   /// New sizes; what the elements hold afterwards is unspecified. Allocates only to grow.
-  void resize(Index size0, Index size1, Index size2) {
-    check(size0 >= 0 && size1 >= 0 && size2 >= 0, "Tensor3: sizes must not be negative, got ",
-          shape_string({size0, size1, size2}));
-    data_.resize(static_cast<std::size_t>(size0 * size1 * size2));
-    sizes_[0] = size0;
-    sizes_[1] = size1;
-    sizes_[2] = size2;
+  RECUR_ALWAYS_INLINE void resize(Index size0, Index size1, Index size2) {
+    if (size0 != sizes_[0] || size1 != sizes_[1] || size2 != sizes_[2]) {  // seldom
+      change_sizes(size0, size1, size2);
+    }
   }
 
   /// Takes the sizes and the elements of `other`.
@@ -174,8 +202,8 @@ class Tensor3 {
 
   void set_zero() { std::fill(data_.begin(), data_.end(), Scalar(0)); }
 
-  View view() { return {data(), sizes_[0], sizes_[1], sizes_[2]}; }
-  ConstView view() const { return {data(), sizes_[0], sizes_[1], sizes_[2]}; }
+  RECUR_ALWAYS_INLINE View view() { return View(data(), sizes_); }
+  RECUR_ALWAYS_INLINE ConstView view() const { return ConstView(data(), sizes_); }
   operator View() { return view(); }             // NOLINT(google-explicit-constructor)
   operator ConstView() const { return view(); }  // NOLINT(google-explicit-constructor)
 
@@ -197,6 +225,14 @@ class Tensor3 {
   }
 
  private:
+  void change_sizes(Index size0, Index size1, Index size2) {
+    detail::check_sizes("Tensor3", size0, size1, size2);
+    data_.resize(static_cast<std::size_t>(size0 * size1 * size2));
+    sizes_[0] = size0;
+    sizes_[1] = size1;
+    sizes_[2] = size2;
+  }
+
   std::vector<Scalar, Eigen::aligned_allocator<Scalar>> data_;
   Index sizes_[3] = {0, 0, 0};
 };

@@ -73,11 +73,13 @@ RECUR_ALWAYS_INLINE void add_row(const Scalar* a, const Scalar* b, V (&sum)[Regi
 template <int Registers, class E, class Scalar>
 RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Scalar* by_shared,
                                           const Scalar* by_apart, Index steps,
-                                          BackwardScan<Scalar> at, const StateRows<Scalar>& d) {
+                                          const BackwardScan<Scalar>& last,
+                                          const StateRows<Scalar>& d) {
   using V = Vec<Scalar>;
   constexpr Index hidden = Registers * V::width;
   constexpr Index apart = E::gates - E::shared_gates;
   constexpr WholeRegister whole;
+  BackwardScan<Scalar> at = last;
   V d_h[Registers];
   V d_c[Registers];
   RECUR_UNROLL
@@ -130,9 +132,11 @@ RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Scalar* by_s
 template <math::Equations E, class Scalar>
 RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB<Scalar> by_shared,
                                        PackedB<Scalar> by_apart, Index steps,
-                                       BackwardScan<Scalar> at, const StateRows<Scalar>& d) {
+                                       const BackwardScan<Scalar>& last,
+                                       const StateRows<Scalar>& d) {
   constexpr Index apart = E::gates - E::shared_gates;
   const auto scan = [&](auto count) {
+    BackwardScan<Scalar> at = last;
     for (Index k = 0; k < steps; ++k) {
       if (k > 0) {
         at.move();
@@ -155,18 +159,18 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
   constexpr int most =
       static_cast<int>(std::min<Index>(tile_vectors, detail::k_block / (E::gates * width)));
   if constexpr (most > 0) {
-    if (at.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= most * width) {
+    if (last.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= most * width) {
       detail::with_constant<most>(hidden / width, [&](auto count) {
         detail::backward_scan_of_block<count.value>(equations, by_shared.data, by_apart.data, steps,
-                                                    at, d);
+                                                    last, d);
       });
       return;
     }
   }
-  if (at.rows == 1) {
+  if (last.rows == 1) {
     scan(OneRow());  // known to the compiler: a third less time
   } else {
-    scan(at.rows);
+    scan(last.rows);
   }
 }
 

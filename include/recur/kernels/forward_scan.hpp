@@ -69,7 +69,8 @@ RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedG
 template <int Registers, class E, class Scalar>
 RECUR_FLAT_FUNCTION void forward_scan_of_block(const E& equations, const PackedGates<E, Scalar>& w,
                                                const Scalar* bias_apart, Index steps,
-                                               ForwardScan<Scalar> at, bool record) {
+                                               const ForwardScan<Scalar>& first, bool record) {
+  ForwardScan<Scalar> at = first;
   for (Index k = 0; k < steps; ++k) {
     if (k > 0) {
       at.move();
@@ -83,17 +84,18 @@ RECUR_FLAT_FUNCTION void forward_scan_of_block(const E& equations, const PackedG
 /// `steps` steps, for cells of one product and without projection.
 template <math::Equations E, class Scalar>
 void forward_scan(const E& equations, const PackedGates<E, Scalar>& w, const Scalar* bias_apart,
-                  Index steps, ForwardScan<Scalar> at, bool record) {
+                  Index steps, const ForwardScan<Scalar>& first, bool record) {
   constexpr Index width = native_width<Scalar>;
   constexpr int registers =
       static_cast<int>(PackedGates<E, Scalar>::units_per_block / width);  // of a gate, at most
   const Index hidden = w.hidden();
-  if (at.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= registers * width) {
+  if (first.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= registers * width) {
     detail::with_constant<registers>(hidden / width, [&](auto count) {
-      detail::forward_scan_of_block<count.value>(equations, w, bias_apart, steps, at, record);
+      detail::forward_scan_of_block<count.value>(equations, w, bias_apart, steps, first, record);
     });
     return;
   }
+  ForwardScan<Scalar> at = first;
   for (Index k = 0; k < steps; ++k) {
     if (k > 0) {
       at.move();

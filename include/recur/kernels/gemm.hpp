@@ -100,6 +100,12 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
     return from == Start::bias ? bias + n : nullptr;
   };
   const Index dots = b.dots;
+  // One panel and one block, without all that more of them need: a call of one step may be no more.
+  if (N <= panel && dots == 0 && K <= detail::k_block && M <= detail::m_block && parts_from >= N) {
+    detail::gemm_panel<Scalar>(M, N, K, a, b.data, panel_width<Scalar>(N, 0), c, start,
+                               bias_from(start, 0));
+    return;
+  }
   N -= dots;
   // Of one row, several whole panels at once: see gemm_row.
   const Index group =

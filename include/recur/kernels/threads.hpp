@@ -275,7 +275,7 @@ inline Index largest_range(int threads, Index count, Index grain) {
 /// f must not throw.
 template <class F>
 void parallel_ranges(int threads, Index count, Index grain, F&& f) {
-  const Index parts = std::min<Index>(threads, (count + grain - 1) / grain);
+  const Index parts = threads == 1 ? 1 : std::min<Index>(threads, (count + grain - 1) / grain);
   if (parts <= 1) {
     f(Index(0), count);
     return;

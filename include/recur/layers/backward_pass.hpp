@@ -32,13 +32,17 @@ Index sequence_groups(const Network<E, Scalar>& network, const Schedule& schedul
   constexpr Index enough_sequences = 16;
   constexpr Index small = 8;  // gradients: at most an eighth of the tape; of LSTM, a twelfth
   constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
-  bool two = network.directions == 1 && schedule.full() && schedule.batch >= enough_sequences;
+  if (network.directions > 1 || !schedule.full() || schedule.batch < enough_sequences) {
+    return 1;
+  }
   for (Index k = 0; k < network.layers; ++k) {
     const CellSizes& n = network.sizes(k);
-    two = two && n.gates * n.hidden * n.output <= in_cache &&
-          small * (n.input + n.output) <= schedule.steps * schedule.batch;
+    if (n.gates * n.hidden * n.output > in_cache ||
+        small * (n.input + n.output) > schedule.steps * schedule.batch) {
+      return 1;
+    }
   }
-  return two ? 2 : 1;
+  return 2;
 }
 
 /// `schedule`: of the batch; states: (L·D, B, ·), in the caller's order. Where the schedule is that
@@ -58,12 +62,12 @@ class BackwardPass {
   /// Gradients by the output (absent: zeros) and by the final state → by the input (absent: not
   /// asked for) and by the initial state (overwritten) and by the parameters (overwritten with
   /// Start::zero, or added to). Reads the tape's records, uses its workspace.
-  void run(Tape<Scalar>& tape, ConstView d_output, const StateView& d_final, View d_input,
-           const MutableState& d_initial, kernels::Start start,
+  void run(Tape<Scalar>& tape, const ConstView& d_output, const StateView& d_final,
+           const View& d_input, const MutableState& d_initial, kernels::Start start,
            std::span<CellParameters<Scalar>> gradients) const;
 
  private:
-  void in_groups(Tape<Scalar>& tape, ConstView d_out, View d_in, kernels::Start start,
+  void in_groups(Tape<Scalar>& tape, const ConstView& d_out, const View& d_in, kernels::Start start,
                  std::span<CellParameters<Scalar>> gradients) const {
     Workspace<Scalar>& work = tape.workspace;
     const Index half = schedule_.batch / 2;
@@ -107,7 +111,7 @@ class BackwardPass {
 
   // All layers, from the last step to the first; the groups' d_output is that of the top layer.
   // at_once: groups that share a chunk with each other; those of another take it afterwards.
-  void go_back(std::span<Group> groups, std::size_t at_once, int threads, View d_in,
+  void go_back(std::span<Group> groups, std::size_t at_once, int threads, const View& d_in,
                Tape<Scalar>& tape) const {
     const Index T = schedule_.steps;
     const Index D = network_.directions;
@@ -128,7 +132,7 @@ class BackwardPass {
 
   // One chunk of the layers below `above`, down to `lowest`.
   void chunk_back(const Chunk& chunk, Index above, Index lowest, std::span<Group> groups,
-                  int threads, ConstView d_out, View d_in, Tape<Scalar>& tape) const {
+                  int threads, const ConstView& d_out, const View& d_in, Tape<Scalar>& tape) const {
     Workspace<Scalar>& work = tape.workspace;
     const Index D = network_.directions;
     const bool chunk_by_chunk = D == 1;
@@ -173,9 +177,8 @@ class BackwardPass {
     }
     PerDirection<DirectionBuffers<const Scalar>> recorded;
     for (std::size_t d = 0; d < network_.in_use(recorded).size(); ++d) {
-      recorded[d] = network_.template buffers<const Scalar>(
-          static_cast<Index>(d), record.h, record.c, record.slots[d],
-          network_.projected() ? record.unprojected[d] : nothing);
+      network_.find_buffers(static_cast<Index>(d), record.h, record.c, record.slots[d],
+                            network_.projected() ? record.unprojected[d] : nothing, recorded[d]);
     }
     const auto weights = network_.weights(k);
     LayerBackward<E, Scalar>(network_.in_use(weights), schedule_, threads)
@@ -192,13 +195,17 @@ class BackwardPass {
   // The most rows of a chunk, the same for all layers: of each group as many as fit into a cache,
   // with x and h, which are copied beside the slots.
   Index most_rows() const {
+    const Index all = schedule_.steps * schedule_.batch;
+    if (all <= enough_rows_backward) {
+      return all;
+    }
     Index input = 0;
     for (Index k = 0; k < network_.layers; ++k) {
       input = std::max(input, network_.sizes(k).input);
     }
     const Index width = math::slot_count<E> * network_.hidden() + input + network_.output();
     const Index rows = chunk_rows<Scalar>(width * groups_, enough_rows_backward) * groups_;
-    return std::min(std::max(rows, schedule_.batch), schedule_.steps * schedule_.batch);
+    return std::min(std::max(rows, schedule_.batch), all);
   }
 
   double multiply_adds() const {
@@ -212,7 +219,7 @@ class BackwardPass {
   }
 
   // All that a group's way back needs.
-  void reserve(Group group, View d_in) const {
+  void reserve(Group group, const View& d_in) const {
     const Index rows = most_rows();
     const Chunk chunk{0, 0, rows};
     group.memory.between.resize(network_.layers > 1 ? rows / schedule_.batch : 0, group.count(),
@@ -266,8 +273,9 @@ class BackwardPass {
 
 // Not inline: see instances.hpp.
 template <math::Equations E, class Scalar>
-void BackwardPass<E, Scalar>::run(Tape<Scalar>& tape, ConstView d_output, const StateView& d_final,
-                                  View d_input, const MutableState& d_initial, kernels::Start start,
+void BackwardPass<E, Scalar>::run(Tape<Scalar>& tape, const ConstView& d_output,
+                                  const StateView& d_final, const View& d_input,
+                                  const MutableState& d_initial, kernels::Start start,
                                   std::span<CellParameters<Scalar>> gradients) const {
   const kernels::FlushDenormals flush;
   Workspace<Scalar>& work = tape.workspace;

@@ -30,9 +30,11 @@ Index chunk_rows(Index width, Index enough) {
 /// Steps of B rows each that make a chunk forward; at least one.
 template <class Scalar>
 Index chunk_steps(const Schedule& schedule, Index slots_width) {
+  if (schedule.steps <= 1) {
+    return 1;
+  }
   const Index rows = chunk_rows<Scalar>(slots_width, enough_rows_forward);
-  return std::clamp<Index>(rows / std::max<Index>(1, schedule.batch), 1,
-                           std::max<Index>(1, schedule.steps));
+  return std::clamp<Index>(rows / std::max<Index>(1, schedule.batch), 1, schedule.steps);
 }
 
 /// The steps that each direction takes as its [first, last). rows: the most that run in a chunk.
@@ -51,6 +53,9 @@ inline std::pair<Index, Index> steps_of(const Schedule& schedule, Index d, Index
 /// Where the chunk begins that ends with step `last` - 1: of the steps that each of `directions`
 /// takes as its [first, last), at most `rows` rows run; of one step it may be more.
 inline Index chunk_begin(const Schedule& schedule, Index directions, Index last, Index rows) {
+  if (last * schedule.batch <= rows) {
+    return 0;
+  }
   if (schedule.full()) {
     return std::max<Index>(0, last - std::max<Index>(1, rows / std::max<Index>(1, schedule.batch)));
   }

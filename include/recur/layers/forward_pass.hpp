@@ -26,8 +26,8 @@ class ForwardPass {
 
   /// x (T, B, I) → output (T, B, D·output) and the final state, both overwritten; padding is zero.
   /// tape: null for inference.
-  void run(ConstView x, const StateView& initial, View output, const MutableState& final,
-           Workspace<Scalar>& work, Tape<Scalar>* tape) const;
+  void run(const ConstView& x, const StateView& initial, const View& output,
+           const MutableState& final, Workspace<Scalar>& work, Tape<Scalar>* tape) const;
 
  private:
   // ---- states, in the caller's order and in ours ----
@@ -58,7 +58,7 @@ class ForwardPass {
 
 // Not inline: see instances.hpp.
 template <math::Equations E, class Scalar>
-void ForwardPass<E, Scalar>::run(ConstView x, const StateView& initial, View output,
+void ForwardPass<E, Scalar>::run(const ConstView& x, const StateView& initial, const View& output,
                                  const MutableState& final, Workspace<Scalar>& work,
                                  Tape<Scalar>* tape) const {
   const kernels::FlushDenormals flush;
@@ -127,7 +127,7 @@ void ForwardPass<E, Scalar>::run(ConstView x, const StateView& initial, View out
         record->slots[at].resize(0, B, slots_width);
       }
       unprojected[at].resize(!projected ? 0 : all_steps ? T : chunk, B, hidden);
-      buffers[at] = network_.template buffers<Scalar>(d, h, c, slots[at], unprojected[at]);
+      network_.find_buffers(d, h, c, slots[at], unprojected[at], buffers[at]);
       buffers[at].all_steps = all_steps;
       set_initial_state(buffers[at], k, d, initial);
     }

@@ -89,30 +89,42 @@ class LayerBackward {
                      std::span<const SequenceGroup<Scalar>> groups, bool with_d_x,
                      Workspace<Scalar>& work) const {
     const auto count = static_cast<Index>(groups.size());
-    const Index parts =
-        sharing_.parts % count == 0 ? sharing_.parts / count : sharing_.parts;  // of each group
+    const Index parts = count > 1 && sharing_.parts % count == 0 ? sharing_.parts / count
+                                                                 : sharing_.parts;  // of each group
+    const auto scan = [&](Index d, const SequenceGroup<Scalar>& group, Index part) {
+      const auto [begin, end] = steps_of(schedule_, d, chunk.first, chunk.last);
+      const Index from = part_begin(group, begin, end, part, parts);
+      const Index to = part_begin(group, begin, end, part + 1, parts);
+      scan_backward(d, layer, begin, end, from, to, recorded[static_cast<std::size_t>(d)], group,
+                    work);
+      if (with_d_x && !group.d_x.absent()) {
+        input_gradients_of_part(begin, end, from, to, group);
+      }
+    };
+    if (sharing_.threads == 1) {
+      for (Index d = 0; d < directions_; ++d) {
+        for (const SequenceGroup<Scalar>& group : groups) {
+          for (Index part = 0; part < parts; ++part) {
+            scan(d, group, part);
+          }
+        }
+      }
+      return;
+    }
     kernels::parallel_ranges(
         sharing_.threads, directions_ * count * parts, 1, [&](Index first_task, Index last_task) {
           for (Index task = first_task; task < last_task; ++task) {
-            const Index d = task / (count * parts);
-            const auto& group = groups[static_cast<std::size_t>(task / parts % count)];
-            const auto [begin, end] = steps_of(schedule_, d, chunk.first, chunk.last);
-            const Index part = task % parts;
-            const Index from = part_begin(group, begin, end, part, parts);
-            const Index to = part_begin(group, begin, end, part + 1, parts);
-            const auto at_d = static_cast<std::size_t>(d);
-            scan_backward(d, layer, begin, end, from, to, recorded[at_d], group, work);
-            if (with_d_x && !group.d_x.absent()) {
-              input_gradients_of_part(begin, end, from, to, group);
-            }
+            scan(task / (count * parts), groups[static_cast<std::size_t>(task / parts % count)],
+                 task % parts);
           }
         });
   }
 
   Index part_begin(const SequenceGroup<Scalar>& group, Index begin, Index end, Index part,
                    Index parts) const {
-    return schedule_.full() ? group.first + group.count() * part / parts
-                            : schedule_.part_begin(begin, end, part, parts);
+    return !schedule_.full() ? schedule_.part_begin(begin, end, part, parts)
+           : parts == 1      ? group.first + group.count() * part
+                             : group.first + group.count() * part / parts;
   }
 
   // Steps [begin, end) of direction d, sequences [from, to) of a group.

@@ -38,7 +38,8 @@ class LayerForward {
   /// with record = true by what backward needs, where it reads them. output (T, B, D·output): a
   /// copy of h, made while that is in the cache, of sequences of equal length; or absent.
   void run(Index chunk, const Scalar* x, Index x_row, bool record,
-           std::span<const DirectionBuffers<Scalar>> buffers, Tensor3View<Scalar> output) const {
+           std::span<const DirectionBuffers<Scalar>> buffers,
+           const Tensor3View<Scalar>& output) const {
     const Index T = schedule_.steps;
     const auto scan = [&](Index d, Index first, Index last, Index from, Index to) {
       scan_forward(d, first, last, from, to, x, x_row, record, buffers);
@@ -79,6 +80,12 @@ class LayerForward {
   // last).
   template <class F>
   void for_each_task(Index first, Index last, F&& f) const {
+    if (sharing_.threads == 1) {
+      for (Index d = 0; d < directions_; ++d) {
+        f(d, Index(0), schedule_.batch);
+      }
+      return;
+    }
     kernels::parallel_ranges(sharing_.threads, directions_ * sharing_.parts, 1,
                              [&](Index from, Index to) {
                                for (Index task = from; task < to; ++task) {
@@ -193,7 +200,7 @@ class LayerForward {
   // Their h to the caller.
   void give_output(Index d, Index first, Index last, Index from, Index to,
                    std::span<const DirectionBuffers<Scalar>> buffers,
-                   Tensor3View<Scalar> output) const {
+                   const Tensor3View<Scalar>& output) const {
     const auto& buffer = buffers[static_cast<std::size_t>(d)];
     const Index width = weights_[0].sizes().output;
     const auto [begin, end] = steps_of(schedule_, d, first, last);

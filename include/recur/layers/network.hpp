@@ -52,11 +52,10 @@ struct Network {
     return {both.data(), static_cast<std::size_t>(directions)};
   }
 
-  /// One direction's part of a layer's tensors. A c of one slot is updated in place.
+  /// Sets b to one direction's part of a layer's tensors. A c of one slot is updated in place.
   template <class Element, class Tensor>
-  DirectionBuffers<Element> buffers(Index d, Tensor& h, Tensor& c, Tensor& slots,
-                                    Tensor& unprojected) const {
-    DirectionBuffers<Element> b;
+  void find_buffers(Index d, Tensor& h, Tensor& c, Tensor& slots, Tensor& unprojected,
+                    DirectionBuffers<Element>& b) const {
     b.h = h.data() + d * output();
     b.h_row = h.size(2);
     b.h_slot = h.size(1) * h.size(2);
@@ -67,7 +66,6 @@ struct Network {
     }
     b.slots = slots.data();
     b.unprojected = projected() ? unprojected.data() : nullptr;
-    return b;
   }
 
   /// State `index` (layer · D + direction) of a sequence of the caller's; zeros where it is absent.
@@ -89,7 +87,8 @@ struct Network {
   }
 
  private:
-  static void copy_or_zero(ConstView from, Index index, Index sequence, Scalar* to, Index count) {
+  static void copy_or_zero(const ConstView& from, Index index, Index sequence, Scalar* to,
+                           Index count) {
     if (from.absent()) {
       std::fill_n(to, count, Scalar(0));
     } else {

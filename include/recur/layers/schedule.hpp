@@ -157,19 +157,18 @@ struct Schedule {
     bool operator==(const Block&) const = default;
   };
 
-  /// Of the steps [first, last), the rows [from, to) that run: calls f(Block).
+  /// Of the steps [first, last), the rows [from, to) that run: calls f(Block). Where all sequences
+  /// run, the rows of several steps follow each other, and count as those of one.
   template <class F>
   void for_each_block_of_part(Index first, Index last, Index from, Index to, F&& f) const {
-    if (full() && from == 0 && to == batch) {
-      const Index rows = (last - first) * batch;
-      f(Block{first * batch, 0, rows, 1, rows, rows});
-      return;
-    }
     Index before = 0;
     for (Index t = first; t < last;) {
       const Index equal = equal_steps(t, 1, last - t);
       const Index rows = std::min(to, running(t)) - from;
-      if (rows > 0) {
+      if (rows == batch) {
+        const Index all = equal * batch;
+        f(Block{t * batch, before, all, 1, all, all});
+      } else if (rows > 0) {
         f(Block{t * batch + from, before + from, rows, equal, batch, running(t)});
       }
       before += equal * running(t);
@@ -180,6 +179,9 @@ struct Schedule {
   /// Row at which part `part` of `parts` begins, when steps [first, last) are shared by sequences:
   /// every part has about as many running rows.
   Index part_begin(Index first, Index last, Index part, Index parts) const {
+    if (parts == 1) {
+      return part * batch;
+    }
     if (full()) {
       return batch * part / parts;
     }

@@ -51,7 +51,8 @@ struct ShapeChecks {
   }
 
   /// An array that may be left out.
-  static void optional(const char* what, ConstView given, std::initializer_list<Index> expected) {
+  static void optional(const char* what, const ConstView& given,
+                       std::initializer_list<Index> expected) {
     const Index* e = expected.begin();
     if (!given.absent() &&
         (given.size(0) != e[0] || given.size(1) != e[1] || given.size(2) != e[2])) {

@@ -33,6 +33,10 @@ Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedul
       static_cast<double>(n.hidden * (n.gates * (n.input + n.output) + equations)) *
           static_cast<double>(schedule.steps * schedule.batch),
       most_threads, false, meeting);
+  if (s.threads == 1) {
+    s.products_in_tasks = true;  // the one task does everything
+    return s;
+  }
   // By sequences: two rows are multiplied about as fast as weights come from a second-level cache;
   // from farther away it takes a whole tile.
   constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
@@ -49,7 +53,7 @@ Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedul
   // 32 and 64 sequences: 2 to 9 % less in training, 1 to 11 % in inference; of 300 units 5 % more.
   // Where meeting is dear, a single sequence: LSTM of 128 units would take 1.4 to 1.7 times as long
   // as with one thread; of 256 units it takes three quarters.)
-  const double cost = s.threads == 1 ? 1 : meeting > 0 ? meeting : kernels::cost_of_meeting();
+  const double cost = meeting > 0 ? meeting : kernels::cost_of_meeting();
   const double worth_meeting = (s.parts > 1 ? 7.5e4 : 2e4) * cost;
   const Index enough = products <= in_cache       ? 4 * std::min(s.threads, kernels::tile_rows)
                        : products <= 4 * in_cache ? 4 * kernels::tile_rows

@@ -122,7 +122,7 @@ class Recurrent {
   }
 
   /// Inference. `state`: the initial one; zeros where it is left out.
-  Output forward(ConstView x, const StateView& state = {}) const {
+  Output forward(const ConstView& x, const StateView& state = {}) const {
     Output out;
     Workspace work;
     forward(x, state, out, work);
@@ -131,7 +131,7 @@ class Recurrent {
 
   /// Inference into memory that is used again: allocates nothing once it has the sizes.
   /// out, work: overwritten. `state` may be out.state.
-  void forward(ConstView x, const StateView& state, Output& out, Workspace& work) const {
+  void forward(const ConstView& x, const StateView& state, Output& out, Workspace& work) const {
     run(x, nullptr, state, out, work, nullptr);
   }
 
@@ -143,14 +143,14 @@ class Recurrent {
   ///     mine = tape.generator;                              // as it stands after the draws
   ///
   /// With tape.training = false there is no dropout.
-  Output forward(ConstView x, const StateView& state, Tape& tape) const {
+  Output forward(const ConstView& x, const StateView& state, Tape& tape) const {
     Output out;
     forward(x, state, out, tape);
     return out;
   }
 
   /// Training into memory that is used again.
-  void forward(ConstView x, const StateView& state, Output& out, Tape& tape) const {
+  void forward(const ConstView& x, const StateView& state, Output& out, Tape& tape) const {
     run(x, nullptr, state, out, tape.workspace, &tape);
   }
 
@@ -160,22 +160,23 @@ class Recurrent {
   ///
   ///     std::vector<recur::Index> lengths = {3, 7, 0};
   ///     auto [output, state] = lstm.forward(x, lengths);     // x (7, 3, I)
-  Output forward(ConstView x, const Lengths& lengths, const StateView& state = {}) const {
+  Output forward(const ConstView& x, const Lengths& lengths, const StateView& state = {}) const {
     Output out;
     Workspace work;
     forward(x, lengths, state, out, work);
     return out;
   }
-  void forward(ConstView x, const Lengths& lengths, const StateView& state, Output& out,
+  void forward(const ConstView& x, const Lengths& lengths, const StateView& state, Output& out,
                Workspace& work) const {
     run(x, &lengths, state, out, work, nullptr);
   }
-  Output forward(ConstView x, const Lengths& lengths, const StateView& state, Tape& tape) const {
+  Output forward(const ConstView& x, const Lengths& lengths, const StateView& state,
+                 Tape& tape) const {
     Output out;
     forward(x, lengths, state, out, tape);
     return out;
   }
-  void forward(ConstView x, const Lengths& lengths, const StateView& state, Output& out,
+  void forward(const ConstView& x, const Lengths& lengths, const StateView& state, Output& out,
                Tape& tape) const {
     run(x, &lengths, state, out, tape.workspace, &tape);
   }
@@ -222,7 +223,7 @@ class Recurrent {
   /// Backpropagation through time. d_output: gradient of the loss by the output, in its shape;
   /// d_state: by the final state. Each may be left out ({}), which stands for zeros.
   /// The tape's records are only read: a second backward on them gives the same.
-  Gradients backward(Tape& tape, ConstView d_output, const StateView& d_state = {}) const {
+  Gradients backward(Tape& tape, const ConstView& d_output, const StateView& d_state = {}) const {
     Gradients gradients;
     backward(tape, d_output, d_state, gradients);
     return gradients;
@@ -231,7 +232,7 @@ class Recurrent {
   /// The same into memory that is used again. gradients.parameters: added to (overwritten when
   /// empty, or with gradients.accumulate = false); .input and .state: overwritten. d_output may be
   /// gradients.input, d_state gradients.state.
-  void backward(Tape& tape, ConstView d_output, const StateView& d_state,
+  void backward(Tape& tape, const ConstView& d_output, const StateView& d_state,
                 Gradients& gradients) const {
     run_backward(tape, d_output, d_state, gradients);
   }
