@@ -119,8 +119,26 @@ void training(benchmark::State& state, Shape s, int gates) {
   });
 }
 
+// Steps as samples come; shape.steps of them.
+template <class Layer>
+void stream(benchmark::State& state, Shape s, int gates) {
+  const auto layer = make<Layer>(s);
+  const auto x = uniform(s.steps, s.batch, s.input);
+  auto stream = layer.stream(s.batch);
+  run(state, s.flops(gates), [&] {
+    for (Index t = 0; t < s.steps; ++t) {
+      const auto h = stream.step({x.view().row(t, 0), static_cast<std::size_t>(s.batch * s.input)});
+      benchmark::DoNotOptimize(h.data());
+    }
+  });
+}
+
 template <class Layer>
 void add(const std::string& cell, int gates) {
+  for (const Shape& s : {Shape{1, 1, 1, 16, 1, 1}, Shape{1, 1, 64, 64, 1, 1}}) {
+    benchmark::RegisterBenchmark((cell + "/stream/" + s.name()).c_str(), stream<Layer>, s, gates)
+        ->UseRealTime();
+  }
   for (const Shape& s : shapes) {
     benchmark::RegisterBenchmark((cell + "/inference/" + s.name()).c_str(), inference<Layer>, s,
                                  gates)

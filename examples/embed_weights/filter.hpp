@@ -5,6 +5,8 @@
 // overdriven amplifier.
 #pragma once
 
+#include <span>
+
 #include "recur/io/embedded.hpp"
 #include "recur/layers/lstm.hpp"
 #include "recur/nn/linear.hpp"
@@ -22,29 +24,22 @@ struct FilterModel {
 /// Holds the state between samples. All memory is taken by the constructor.
 class Filter {
  public:
-  Filter() : input_(1, 1, 1) {
-    recur::load_embedded(model_, filter_weights::tensors);
-    step(0);  // every buffer gets its size
-    reset();
-  }
+  Filter() { recur::load_embedded(model_, filter_weights::tensors); }
+  Filter(const Filter&) = delete;  // the stream refers to this model
+  Filter& operator=(const Filter&) = delete;
 
   /// Forgets the signal so far.
-  void reset() {
-    out_.state.h.set_zero();
-    out_.state.c.set_zero();
-  }
+  void reset() { stream_.reset(); }
 
   /// The next sample. Allocates nothing.
   float step(float sample) {
-    input_(0, 0, 0) = sample;
-    model_.lstm.forward(input_, out_.state, out_, work_);
+    const std::span<const float> h = stream_.step({&sample, 1});
     const auto& head = model_.head.parameters();
-    return sample + head.weight.row(0).dot(out_.output[0].row(0)) + head.bias[0];
+    return sample + head.weight.row(0).dot(Eigen::Map<const Eigen::RowVectorXf>(h.data(), 16)) +
+           head.bias[0];
   }
 
  private:
   FilterModel model_;
-  recur::Tensor3<float> input_;
-  recur::LSTM<float, 1, 16>::Output out_;
-  recur::LSTM<float, 1, 16>::Workspace work_;
+  recur::LSTM<float, 1, 16>::Stream stream_ = model_.lstm.stream();
 };

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
 // Every output and every gradient of the layers against PyTorch's (tests/golden/export.py).
+#include <span>
+
 #include <gtest/gtest.h>
 
 #include "support/golden_layers.hpp"
 
 namespace {
 
+using recur::Index;
+using recur::Tensor3;
 using recur::test::expect_state;
 using recur::test::GoldenCase;
 using recur::test::options_of;
@@ -23,6 +27,21 @@ void compare_batched(const GoldenCase& golden, const Layer& layer) {
   const auto inference = layer.forward(x, initial);
   golden.expect("output", inference.output, Tolerance<Scalar>::forward);
   expect_state(golden, "", "_n", inference.state, Tolerance<Scalar>::forward);
+
+  if (layer.directions() == 1 && !layer.options().batch_first) {  // step by step
+    Tensor3<Scalar> output(x.size(0), x.size(1), layer.output_size());
+    auto stream = layer.stream(x.size(1));
+    stream.set_state(initial);
+    const auto row_of = [](auto& tensor, Index t) {
+      return std::span(tensor.view().row(t, 0),
+                       static_cast<std::size_t>(tensor.size(1) * tensor.size(2)));
+    };
+    for (Index t = 0; t < x.size(0); ++t) {
+      stream.step(row_of(x, t), row_of(output, t));
+    }
+    golden.expect("output", output, Tolerance<Scalar>::forward);
+    expect_state(golden, "", "_n", stream.state(), Tolerance<Scalar>::forward);
+  }
 
   typename Layer::Tape tape;
   const auto training = layer.forward(x, initial, tape);

@@ -21,6 +21,7 @@ struct CellSizes {
   bool bias = true;
 
   bool projected() const { return output != hidden; }
+  bool operator==(const CellSizes&) const = default;
 };
 
 /// Parameters of one cell, and gradients by them. What a cell does without (biases, projection) is

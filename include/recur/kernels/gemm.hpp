@@ -102,6 +102,14 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
   const Index dots = b.dots;
   // One panel and one block, without all that more of them need: a call of one step may be no more.
   if (N <= panel && dots == 0 && K <= detail::k_block && M <= detail::m_block && parts_from >= N) {
+    constexpr Index width = native_width<Scalar>;
+    if (M == 1 && N > 0 && N % width == 0) {
+      detail::with_constant<tile_vectors>(N / width, [&](auto vectors) {
+        detail::gemm_row<Vec<Scalar>, 1, vectors.value>(K, a.data, a.column_stride, b.data, 0,
+                                                        c.data, start, bias);
+      });
+      return;
+    }
     detail::gemm_panel<Scalar>(M, N, K, a, b.data, panel_width<Scalar>(N, 0), c, start,
                                bias_from(start, 0));
     return;

@@ -15,13 +15,16 @@
 
 #include "recur/layers/backward_pass.hpp"
 #include "recur/layers/forward_pass.hpp"
+#include "recur/layers/stream.hpp"
 
 /// The layers over these equations are compiled in another source file.
-#define RECUR_DECLARE_LAYER(equations, scalar)                           \
-  extern template class ::recur::layers::ForwardPass<equations, scalar>; \
-  extern template class ::recur::layers::BackwardPass<equations, scalar>;
+#define RECUR_DECLARE_LAYER(equations, scalar)                            \
+  extern template class ::recur::layers::ForwardPass<equations, scalar>;  \
+  extern template class ::recur::layers::BackwardPass<equations, scalar>; \
+  extern template class ::recur::Stream<equations, scalar>;
 
 /// They are compiled here.
-#define RECUR_DEFINE_LAYER(equations, scalar)                     \
-  template class ::recur::layers::ForwardPass<equations, scalar>; \
-  template class ::recur::layers::BackwardPass<equations, scalar>;
+#define RECUR_DEFINE_LAYER(equations, scalar)                      \
+  template class ::recur::layers::ForwardPass<equations, scalar>;  \
+  template class ::recur::layers::BackwardPass<equations, scalar>; \
+  template class ::recur::Stream<equations, scalar>;

@@ -11,6 +11,7 @@
 #include "recur/cells/options.hpp"
 #include "recur/layers/calls.hpp"
 #include "recur/layers/observe.hpp"
+#include "recur/layers/stream.hpp"
 
 namespace recur::inline RECUR_ABI {
 
@@ -57,6 +58,7 @@ class Recurrent {
   using Parameters = StackParameters<Scalar>;
   using Tape = recur::Tape<Scalar>;
   using Workspace = recur::Workspace<Scalar>;
+  using Stream = recur::Stream<E, Scalar>;
   using State = StateOf<E, Tensor3<Scalar>>;
   using ConstView = Tensor3View<const Scalar>;
   using StateView = StateOf<E, ConstView>;
@@ -219,6 +221,10 @@ class Recurrent {
     run(x, state, out, tape.workspace, &tape);
     return out;
   }
+
+  /// Inference step by step, as samples come, of `batch` sequences side by side: layers/stream.hpp.
+  Stream stream(Index batch = 1) const& { return {equations_, packed_, directions(), batch}; }
+  Stream stream(Index batch = 1) const&& = delete;  // it would outlive the layer
 
   /// Backpropagation through time. d_output: gradient of the loss by the output, in its shape;
   /// d_state: by the final state. Each may be left out ({}), which stands for zeros.
