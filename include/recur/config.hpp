@@ -57,6 +57,15 @@
 #define RECUR_ALWAYS_INLINE inline
 #endif
 
+// For what must stand in one place of a program.
+#if defined(__GNUC__) || defined(__clang__)
+#define RECUR_NEVER_INLINE inline __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define RECUR_NEVER_INLINE inline __declspec(noinline)
+#else
+#define RECUR_NEVER_INLINE inline
+#endif
+
 // Everything that the function calls is inlined into it: the equations of any cell, which a
 // compiler may think too long. RECUR_FLAT_FUNCTION: and it stays a function. (Where GCC inlines it
 // elsewhere, it forgets what was asked for.)
