@@ -344,10 +344,6 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
 
   kernels::parallel_ranges(threads, threads, 1, [&](Index first_part, Index last_part) {
     const auto share = [&](Index count, Index grain, auto&& f) {
-      if (threads == 1) {
-        f(Index(0), count);
-        return;
-      }
       const Index first = kernels::range_begin(first_part, threads, count, grain);
       const Index last = kernels::range_begin(last_part, threads, count, grain);
       if (first < last) {

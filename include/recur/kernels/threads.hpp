@@ -256,6 +256,9 @@ inline int useful_threads(double multiply_adds, int threads = max_threads(), boo
 /// [0, count) in ranges of equal size, but for multiples of `grain`: the beginning of range `part`
 /// of `parts`, and the end of the one before.
 inline Index range_begin(Index part, Index parts, Index count, Index grain) {
+  if (parts == 1) {  // without the divisions
+    return part * count;
+  }
   const Index blocks = (count + grain - 1) / grain;
   return std::min(count, blocks * part / parts * grain);
 }

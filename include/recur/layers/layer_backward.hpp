@@ -101,16 +101,6 @@ class LayerBackward {
         input_gradients_of_part(begin, end, from, to, group);
       }
     };
-    if (sharing_.threads == 1) {
-      for (Index d = 0; d < directions_; ++d) {
-        for (const SequenceGroup<Scalar>& group : groups) {
-          for (Index part = 0; part < parts; ++part) {
-            scan(d, group, part);
-          }
-        }
-      }
-      return;
-    }
     kernels::parallel_ranges(
         sharing_.threads, directions_ * count * parts, 1, [&](Index first_task, Index last_task) {
           for (Index task = first_task; task < last_task; ++task) {
