@@ -112,6 +112,7 @@ void training(benchmark::State& state, Shape s, int gates) {
   typename Layer::Tape tape;
   typename Layer::Gradients gradients;
   gradients.accumulate = false;
+  gradients.state_requires_grad = false;
   run(state, 3 * s.flops(gates), [&] {
     layer.forward(x, {}, out, tape);
     layer.backward(tape, d_output, {}, gradients);

@@ -93,6 +93,7 @@ void training(benchmark::State& state, const std::vector<Index>& lengths) {
   LSTM::Tape tape;
   LSTM::Gradients gradients;
   gradients.accumulate = false;
+  gradients.state_requires_grad = false;
   run(state, lengths, [&] {
     lengths.empty() ? lstm.forward(x, {}, out, tape) : lstm.forward(x, lengths, {}, out, tape);
     lstm.backward(tape, d_output, {}, gradients);

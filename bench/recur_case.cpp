@@ -2,7 +2,7 @@
 //
 // One case of the comparison with other libraries (peers/), run by recur. Inference: forward with
 // output and workspace used again. Training: forward with the tape used again, gradients of the
-// parameters set to zero, backward with gradients by input, state and parameters.
+// parameters overwritten, backward with gradients by input and parameters.
 #include <algorithm>
 #include <type_traits>
 
@@ -61,6 +61,7 @@ void run(const bench::Options& options) {
   typename Layer::Tape tape;
   typename Layer::Gradients gradients;
   gradients.accumulate = false;
+  gradients.state_requires_grad = false;
   tape.borrow_input = true;
   const auto pass = [&] {
     if (c.training) {

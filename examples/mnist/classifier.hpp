@@ -102,6 +102,7 @@ struct Classifier {
     recur::set_zero(step.d_head.parameters);
     step.d_layer.accumulate = false;
     step.d_layer.input_requires_grad = false;
+    step.d_layer.state_requires_grad = false;
     step.tape.borrow_input = true;
     head.backward(step.features, loss.d_input, step.d_head);
     const Index directions = layer.directions();

@@ -37,6 +37,7 @@ struct Scan {
   Index rows;
   Index hidden;
   Index steps;
+  bool d_before = true;
   RowMatrix<Scalar> slots, h, c, d_slots, d_output, d_h, d_c;
   PackedMatrix<Scalar> by_shared, by_apart;
 
@@ -88,7 +89,8 @@ struct Scan {
             .d_slots_step = -rows * d_slots.cols(),
             .h_step = -rows * h.cols(),
             .c_step = E::has_c ? -rows * c.cols() : 0,
-            .d_output_step = with_output ? -rows * d_output.cols() : 0};
+            .d_output_step = with_output ? -rows * d_output.cols() : 0,
+            .d_before = d_before};
   }
 
   void scan(const E& equations, bool with_output) {
@@ -128,7 +130,7 @@ void check(const E& equations) {
   for (const Index hidden :
        {Index(1), width, width + 1, 2 * width, 3 * width, 4 * width, 4 * width + 2, 9 * width}) {
     for (const Index rows : {1, 2, 7}) {
-      for (const Index steps : {1, 4}) {
+      for (const Index steps : {1, 4, 11}) {
         for (const bool with_output : {false, true}) {
           SCOPED_TRACE(std::string(E::name) + ", units " + std::to_string(hidden) + ", rows " +
                        std::to_string(rows) + ", steps " + std::to_string(steps));
@@ -156,6 +158,39 @@ template <class Scalar>
 class BackwardScan : public testing::Test {};
 using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(BackwardScan, Scalars);
+
+// Without the gradients by the state before the first step: the same bits of all others.
+template <class Scalar, class E>
+void check_without_first_product(const E& equations) {
+  constexpr Index width = native_width<Scalar>;
+  for (const Index hidden : {Index(1), width, 2 * width, 9 * width}) {
+    for (const Index rows : {1, 7}) {
+      for (const Index steps : {1, 2, 11}) {
+        for (const int threads : {1, 2}) {
+          SCOPED_TRACE(std::string(E::name) + ", units " + std::to_string(hidden) + ", rows " +
+                       std::to_string(rows) + ", steps " + std::to_string(steps));
+          Scan<E, Scalar> expected(rows, hidden, steps);
+          Scan<E, Scalar> actual = expected;
+          expected.step_by_step(equations, true);
+          actual.d_before = false;
+          if (threads == 1) {
+            actual.scan(equations, true);
+          } else {
+            actual.scan_by_units(threads, equations, true);
+          }
+          ASSERT_TRUE(actual.d_slots == expected.d_slots) << threads << " threads";
+          ASSERT_FALSE(actual.d_h == expected.d_h) << threads << " threads";
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(BackwardScan, ItsLastProductMayBeLeftOut) {
+  check_without_first_product<TypeParam>(math::LSTM());
+  check_without_first_product<TypeParam>(math::GRU());
+  check_without_first_product<TypeParam>(math::RNN{recur::Nonlinearity::tanh});
+}
 
 TYPED_TEST(BackwardScan, IsItsSteps) {
   check<TypeParam>(math::LSTM());

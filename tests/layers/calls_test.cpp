@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "recur/layers/gru.hpp"
+#include "recur/layers/gru_reset_before.hpp"
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
 
@@ -244,6 +245,63 @@ TEST(Calls, GradientByTheInputMayBeLeftOut) {
     const auto packed =
         recur::pack_padded_sequence(x, Indices{4, 1, 2, 3}, {.enforce_sorted = false});
     EXPECT_TRUE(check(packed, LSTM::PackedGradients(), PackedSequence<double>()).data.size() == 0);
+  }
+}
+
+// All others are the same, bit by bit, however the steps are computed: few units and many, several
+// chunks, lengths, packed, a projection, a cell of two products, threads.
+TEST(Calls, GradientByTheStateMayBeLeftOut) {
+  recur::Generator generator(9);
+  const auto check_call = [&](const auto& layer, const auto& x, auto gradients, auto nothing,
+                              const auto&... lengths) {
+    for (const int threads : {1, 2}) {
+      recur::set_num_threads(threads);
+      typename std::decay_t<decltype(layer)>::Tape tape;
+      const auto out = layer.forward(x, lengths..., {}, tape);
+      gradients.parameters = {};
+      layer.backward(tape, out.output, {}, gradients);
+      auto without = gradients;
+      without.state = nothing;
+      without.accumulate = false;
+      without.state_requires_grad = false;
+      layer.backward(tape, out.output, {}, without);
+      expect_parameters_close(without.parameters, gradients.parameters, 0);
+      if constexpr (requires { without.input.data; }) {
+        EXPECT_TRUE(without.input.data == gradients.input.data);
+      } else {
+        expect_same(without.input, gradients.input, "d_input");
+      }
+      EXPECT_EQ(without.state.h.size(), nothing.h.size());
+      recur::set_num_threads(1);
+    }
+  };
+  const auto check = [&](const auto& layer) {
+    using Layer = std::decay_t<decltype(layer)>;
+    SCOPED_TRACE(testing::Message()
+                 << layer.hidden_size() << " units, " << layer.directions() << " directions");
+    decltype(typename Layer::Gradients().state) nothing;
+    nothing.h = Tensor3<double>(1, 2, 3);
+    for (const Index steps : {1, 2, 60}) {
+      const auto x = random_tensor<double>(generator, steps, 4, layer.input_size());
+      check_call(layer, x, typename Layer::Gradients(), nothing);
+      const Indices lengths{steps, 1, (steps + 1) / 2, steps};
+      check_call(layer, x, typename Layer::Gradients(), nothing, lengths);
+      const auto packed = recur::pack_padded_sequence(x, lengths, {.enforce_sorted = false});
+      check_call(layer, packed, typename Layer::PackedGradients(), nothing);
+    }
+  };
+  for (const bool bidirectional : {false, true}) {
+    for (const Index hidden : {5, 8, 70}) {
+      check(LSTM(
+          {.input_size = 3, .hidden_size = hidden, .num_layers = 2, .bidirectional = bidirectional},
+          generator));
+      check(
+          GRU({.input_size = 3, .hidden_size = hidden, .bidirectional = bidirectional}, generator));
+    }
+    check(recur::GRUResetBefore<double>(
+        {.input_size = 3, .hidden_size = 6, .bidirectional = bidirectional}, generator));
+    check(LSTM({.input_size = 3, .hidden_size = 6, .bidirectional = bidirectional, .proj_size = 4},
+               generator));
   }
 }
 

@@ -101,13 +101,13 @@ void forward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<Sca
 /// d_slots: overwritten with the gradients by the sums. slots, prev, next: what forward left
 /// (next.h: before the projection). d: in: gradients by the new state; out: by the state before.
 /// d_output.h: added to d.h first, for cells without a projection; or null. d_unprojected (rows ×
-/// H): scratch, for cells with one.
+/// H): scratch, for cells with one. d_before: see BackwardScan.
 template <math::Equations E, class Scalar>
 void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<const Scalar> slots,
                    kernels::StateRows<const Scalar> prev, kernels::StateRows<const Scalar> next,
                    kernels::SlotRows<Scalar> d_slots, kernels::StateRows<Scalar> d,
                    kernels::StateRows<const Scalar> d_output, Scalar* d_unprojected,
-                   kernels::Walk walk = {}) {
+                   kernels::Walk walk = {}, bool d_before = true) {
   const CellSizes& n = w.sizes();
   kernels::Start start =
       kernels::Start::accumulate;  // onto the part of dh that does not go through W_hh
@@ -127,6 +127,9 @@ void backward_step(const Weights<E, Scalar>& w, Index rows, kernels::SlotRows<co
     kernels::backward_operand<E, Scalar>(w.equations, rows, n.hidden,
                                          w.packed.hh_apart_back.operand(), slots, prev, d_slots, d,
                                          walk);
+  }
+  if (!d_before) {
+    return;
   }
   kernels::gemm_by_columns<Scalar>(walk, rows, n.output, w.shared(),
                                    {d_slots.data, d_slots.stride, 1}, w.packed.hh_back.operand(),
@@ -203,6 +206,7 @@ template <math::Equations E, class Scalar>
 void steps_backward(const Weights<E, Scalar>& w, Index steps, BackwardSteps<Scalar> at,
                     const kernels::StateRows<Scalar>& d, int threads) {
   const CellSizes& n = w.sizes();
+  const Index products = at.products(steps);
   for (Index k = 0; k < steps; ++k) {
     if (k > 0) {
       at.move();
@@ -223,7 +227,7 @@ void steps_backward(const Weights<E, Scalar>& w, Index steps, BackwardSteps<Scal
                                                          at.next.c_stride}
                       : at.next;
     backward_step<E, Scalar>(w, at.rows, at.slots, at.prev, next, at.d_slots, d, at.d_output,
-                             at.d_unprojected, {threads, k % 2 == 1});
+                             at.d_unprojected, {threads, k % 2 == 1}, k < products);
   }
 }
 

@@ -25,6 +25,11 @@ struct BackwardScan {
   Index h_step = 0;
   Index c_step = 0;
   Index d_output_step = 0;
+  bool d_before = true;  ///< false: nobody asks for the gradients by the state before the first
+                         ///< step. Its product is left out, and d worth nothing afterwards
+
+  /// How many of so many steps have products with W_hh.
+  Index products(Index steps) const { return d_before ? steps : steps - 1; }
 
   void move() {
     slots.data += slots_step;
@@ -80,6 +85,7 @@ RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Scalar* by_s
   constexpr Index apart = E::gates - E::shared_gates;
   constexpr WholeRegister whole;
   BackwardScan<Scalar> at = last;
+  const Index products = last.products(steps);
   V d_h[Registers];
   V d_c[Registers];
   RECUR_UNROLL
@@ -113,6 +119,9 @@ RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Scalar* by_s
       d_h[r] = gradient.h;
       d_c[r] = gradient.c;
     }
+    if (k == products) {
+      break;
+    }
     add_row<E::shared_gates * hidden>(at.d_slots.data, by_shared, d_h, k % 2 == 1);
     if constexpr (apart > 0) {
       add_row<apart * hidden>(at.d_slots.data + E::gates * hidden, by_apart, d_h, k % 2 == 1);
@@ -128,7 +137,8 @@ RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Scalar* by_s
 
 /// `steps` steps, for cells of one product and without projection. Inlined: called, a step of few
 /// units takes a tenth longer. by_shared: the rows of W_hh of the shared gates; by_apart: those of
-/// the others. d: in: gradients by the state after the last step; out: by the one before the first.
+/// the others. d: in: gradients by the state after the last step; out: by the one before the first
+/// (see d_before).
 template <math::Equations E, class Scalar>
 RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB<Scalar> by_shared,
                                        PackedB<Scalar> by_apart, Index steps,
@@ -137,6 +147,7 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
   constexpr Index apart = E::gates - E::shared_gates;
   const auto scan = [&](auto count) {
     BackwardScan<Scalar> at = last;
+    const Index products = last.products(steps);
     for (Index k = 0; k < steps; ++k) {
       if (k > 0) {
         at.move();
@@ -144,6 +155,9 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
       const bool back = k % 2 == 1;
       pointwise_backward<E, Scalar>(equations, count, hidden, {0, hidden}, at.slots, at.prev,
                                     at.next, at.d_slots, d, at.d_output);
+      if (k == products) {
+        break;
+      }
       detail::add_product<Scalar>(count, hidden, E::shared_gates * hidden,
                                   {at.d_slots.data, at.d_slots.stride, 1}, by_shared,
                                   {d.h, d.h_stride}, back);
@@ -189,7 +203,8 @@ void backward_scan_by_units(int threads, const E& equations, Index hidden,
                                   step.prev, step.next, step.d_slots, d, step.d_output);
   };
   for_each_share([&](Index first, Index last) { equations_of(at, first, last); });
-  for (Index k = 0; k < steps; ++k) {
+  const Index products = at.products(steps);
+  for (Index k = 0; k < products; ++k) {
     BackwardScan<Scalar> before = at;
     const bool ends = k + 1 == steps;
     if (!ends) {

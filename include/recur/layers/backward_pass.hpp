@@ -60,15 +60,15 @@ class BackwardPass {
       : network_(network), schedule_(schedule), groups_(sequence_groups(network, schedule)) {}
 
   /// Gradients by the output (absent: zeros) and by the final state → by the input (absent: not
-  /// asked for) and by the initial state (overwritten) and by the parameters (overwritten with
-  /// Start::zero, or added to). Reads the tape's records, uses its workspace.
+  /// asked for) and by the initial state (overwritten; or absent) and by the parameters
+  /// (overwritten with Start::zero, or added to). Reads the tape's records, uses its workspace.
   void run(Tape<Scalar>& tape, const ConstView& d_output, const StateView& d_final,
            const View& d_input, const MutableState& d_initial, kernels::Start start,
            std::span<CellParameters<Scalar>> gradients) const;
 
  private:
-  void in_groups(Tape<Scalar>& tape, const ConstView& d_out, const View& d_in, kernels::Start start,
-                 std::span<CellParameters<Scalar>> gradients) const {
+  void in_groups(Tape<Scalar>& tape, const ConstView& d_out, const View& d_in, bool d_initial,
+                 kernels::Start start, std::span<CellParameters<Scalar>> gradients) const {
     Workspace<Scalar>& work = tape.workspace;
     const Index half = schedule_.batch / 2;
     work.gradients.resize(gradients.size());
@@ -78,14 +78,12 @@ class BackwardPass {
           gradients[k], work.gradients[k]);
     }
     const auto group = [&](Index k, Index memory) {
-      return k == 0 ? Group{0, half, work.chunks[memory], gradients, start, {d_out}, {}}
-                    : Group{half,
-                            schedule_.batch,
-                            work.chunks[memory],
-                            work.gradients,
-                            kernels::Start::zero,
-                            {d_out},
-                            {}};
+      ChunkMemory<Scalar>& chunk = work.chunks[memory];
+      return k == 0
+                 ? Group{0, half, chunk, gradients, start, {d_out}, {}, d_initial}
+                 : Group{
+                       half, schedule_.batch, chunk, work.gradients, kernels::Start::zero, {d_out},
+                       {},   d_initial};
     };
     const int threads = kernels::useful_threads(multiply_adds());
     if (threads == 2) {
@@ -282,6 +280,7 @@ void BackwardPass<E, Scalar>::run(Tape<Scalar>& tape, const ConstView& d_output,
   const Index T = schedule_.steps;
   const Index B = schedule_.batch;
   const Index D = network_.directions;
+  const bool by_initial = !d_initial.h.absent();
 
   // The caller's arrays are used as they are, where their rows are ours.
   ConstView d_out = d_output;
@@ -306,12 +305,14 @@ void BackwardPass<E, Scalar>::run(Tape<Scalar>& tape, const ConstView& d_output,
   }
 
   if (groups_ == 1) {
-    Group group{0, B, work.chunks[0], gradients, start, {d_out}, {}};
+    Group group{0, B, work.chunks[0], gradients, start, {d_out}, {}, by_initial};
     go_back({&group, 1}, 1, max_threads(), d_in, tape);
   } else {
-    in_groups(tape, d_out, d_in, start, gradients);
+    in_groups(tape, d_out, d_in, by_initial, start, gradients);
   }
-  give_initial_gradients(work, d_initial);
+  if (by_initial) {
+    give_initial_gradients(work, d_initial);
+  }
   if (!to_caller && !d_input.absent()) {
     give_running<Scalar>(schedule_, d_in, d_input);
   }

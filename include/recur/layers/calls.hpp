@@ -35,6 +35,8 @@ struct LayerGradients {
   bool accumulate = true;  ///< backward adds to `parameters`, as PyTorch does; false: it overwrites
                            ///< them, and there is no need for set_zero
   bool input_requires_grad = true;  ///< false: backward leaves `input` alone, which is faster
+  bool state_requires_grad = true;  ///< false: backward leaves `state` alone, which saves a product
+                                    ///< with W_hh (of the first step)
 };
 
 namespace layers {
@@ -96,9 +98,9 @@ class Calls {
       gradients.input.resize(outer, inner, sizes_.input);
       d_input = time_major(gradients.input.view());
     }
-    resize_state(s.batch, gradients.state);
     backward_pass(s).run(tape, d_output.absent() ? d_output : time_major(d_output), d_state,
-                         d_input, views(gradients.state), start, gradients.parameters.cells);
+                         d_input, state_gradients(s.batch, gradients), start,
+                         gradients.parameters.cells);
   }
 
   /// A PackedSequence.
@@ -135,9 +137,8 @@ class Calls {
       resize_packed(s, sizes_.input, gradients.input);
       d_input = packed_view(gradients.input.data);
     }
-    resize_state(s.batch, gradients.state);
-    backward_pass(s).run(tape, packed_view(d_output.data), d_state, d_input, views(gradients.state),
-                         start, gradients.parameters.cells);
+    backward_pass(s).run(tape, packed_view(d_output.data), d_state, d_input,
+                         state_gradients(s.batch, gradients), start, gradients.parameters.cells);
   }
 
   /// One sequence as a matrix of either storage order.
@@ -158,6 +159,7 @@ class Calls {
                                matrix_state_view(out.state), work, tape);
   }
 
+  /// Gradients that are fresh: all are asked for.
   template <class Derived, class Matrix>
   void backward(Tape<Scalar>& tape, const Eigen::MatrixBase<Derived>& d_output,
                 const StateOf<E, Matrix>& d_state, Gradients<Matrix>& gradients) const {
@@ -171,13 +173,9 @@ class Calls {
     checks().optional("d_output", d_output_view, {s.steps, 1, sizes_.features()});
     checks().state_gradients(d_state_view, 1);
     const kernels::Start start = prepare(gradients);
-    View d_input;
-    if (gradients.input_requires_grad) {
-      resize_matrix(gradients.input, s.steps, sizes_.input);
-      d_input = matrix_view(gradients.input);
-    }
+    resize_matrix(gradients.input, s.steps, sizes_.input);
     resize_matrix_state(gradients.state);
-    backward_pass(s).run(tape, d_output_view, d_state_view, d_input,
+    backward_pass(s).run(tape, d_output_view, d_state_view, matrix_view(gradients.input),
                          matrix_state_view(gradients.state), start, gradients.parameters.cells);
   }
 
@@ -219,6 +217,16 @@ class Calls {
     if constexpr (E::has_c) {
       state.c.resize(sizes_.states(), batch, sizes_.hidden);
     }
+  }
+
+  // Where the gradients by the initial state go, if they are asked for.
+  template <class G>
+  StateOf<E, View> state_gradients(Index batch, G& gradients) const {
+    if (!gradients.state_requires_grad) {
+      return {};
+    }
+    resize_state(batch, gradients.state);
+    return views(gradients.state);
   }
 
   template <class State>

@@ -33,7 +33,8 @@ class LayerBackward {
 
   /// One chunk backwards, of groups of sequences that have done those behind it. layer: its place
   /// in the gradients, and in the gradients by the states in work, rows layer · D, … of d_h and
-  /// d_c: in: by the state behind the chunk; out: by the one before it. x: as in forward. recorded:
+  /// d_c: in: by the state behind the chunk; out: by the one before it (the initial one: if asked
+  /// for). x: as in forward. recorded:
   /// what forward left. If no step has run, the gradients are left alone.
   void run(const Chunk& chunk, Index layer, const Scalar* x, Index x_row,
            std::span<const DirectionBuffers<const Scalar>> recorded,
@@ -153,7 +154,8 @@ class LayerBackward {
            .d_output = {},
            .d_slots_step = sign * running * d_slots_row(),
            .h_step = sign * record.h_slot,
-           .c_step = sign * record.c_slot}};
+           .c_step = sign * record.c_slot,
+           .d_before = group.d_initial || t + sign * steps != (d == 0 ? -1 : schedule_.steps)}};
       if constexpr (math::backward_reads_slots<E>) {
         at.slots = {record.slots + row * w.slots(), w.slots()};
         at.slots_step = row_step * w.slots();

@@ -58,6 +58,7 @@ struct SequenceGroup {
   RowsOf<Scalar> d_x;  ///< (·, ·, I), by its input; or absent. Overwritten where rows run; of two
                        ///< directions added to. Of one direction it may be d_output: its steps are
                        ///< read before they are written
+  bool d_initial = true;  ///< whether the gradients by the initial state are asked for
 
   Index count() const { return last - first; }
 };
