@@ -38,9 +38,9 @@ struct GRU {
                 UnitState<V>& d) const {
     const auto [r, z, n, hn] = slots;
     auto& [dr, dz, dn, dhn] = slots;
-    dn = d.h * (V(1) - z) * d_tanh(n);
-    dz = d.h * (prev.h - n) * d_sigmoid(z);
-    dr = dn * hn * d_sigmoid(r);
+    dn = d.h * ((V(1) - z) * d_tanh(n));
+    dz = d.h * ((prev.h - n) * d_sigmoid(z));
+    dr = dn * (hn * d_sigmoid(r));
     dhn = dn * r;
     d.h = d.h * z;
   }

@@ -41,12 +41,12 @@ struct LSTM {
                 UnitState<V>& d) const {
     const auto [i, f, g, o] = slots;
     const V tanh_c = tanh(next.c);  // recomputed: cheaper than the memory to keep it
-    const V dc = d.c + d.h * o * d_tanh(tanh_c);
+    const V dc = d.c + d.h * (o * d_tanh(tanh_c));
     auto& [di, df, dg, do_] = slots;
-    di = dc * g * d_sigmoid(i);
-    df = dc * prev.c * d_sigmoid(f);
-    dg = dc * i * d_tanh(g);
-    do_ = d.h * tanh_c * d_sigmoid(o);
+    di = dc * (g * d_sigmoid(i));
+    df = dc * (prev.c * d_sigmoid(f));
+    dg = dc * (i * d_tanh(g));
+    do_ = d.h * (tanh_c * d_sigmoid(o));
     d.h = V(0);
     d.c = dc * f;
   }
