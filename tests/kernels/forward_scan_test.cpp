@@ -94,7 +94,7 @@ void check(const E& equations) {
       continue;
     }
     for (const Index rows : {1, 2, 7}) {
-      for (const Index steps : {1, 4}) {
+      for (const Index steps : {1, 4, 11}) {
         for (const bool reverse : {false, true}) {
           for (const bool record : {false, true}) {
             SCOPED_TRACE(std::string(E::name) + ", units " + std::to_string(hidden) + ", rows " +

@@ -43,6 +43,19 @@ struct Product {
     bias = random_matrix<Scalar>(generator, 1, N);
   }
 
+  // A B of every fourth term from k to before `last`, in a single part.
+  RowMatrix<Scalar> every_fourth(Index k, Index last) const {
+    Product those = *this;
+    Index count = 0;
+    for (; k < last; k += 4, ++count) {
+      those.a.col(count) = a.col(k);
+      those.b.row(count) = b.row(k);
+    }
+    RowMatrix<Scalar> sums = RowMatrix<Scalar>::Zero(a.rows(), b.cols());
+    those.add(0, 0, count, sums);
+    return sums;
+  }
+
   // Columns [n, N) of C += A B over the terms [k, k + count), in a single part.
   void add(Index n, Index k, Index count, RowMatrix<Scalar>& to) const {
     PackedMatrix<Scalar> panels;
@@ -79,9 +92,15 @@ void check(Index M, Index N, Index K) {
       return part;
     }();
     RowMatrix<Scalar> sums = expected.middleCols(n, columns);
-    for (Index part = 0; part < parts; ++part) {
+    for (Index part = 0; part < parts && (vectors > 1 || parts == 1); ++part) {
       const Index k = part * (K / parts);
       narrow.add(0, k, part + 1 == parts ? K - k : K / parts, sums);
+    }
+    // By turns.
+    for (Index first = 0, last = 0; vectors == 1 && parts > 1 && last < K; first = last) {
+      last = parts == 8 && first == 0 ? K / 8 * 4 : K;
+      const auto turn = [&](Index k) { return narrow.every_fourth(first + k, last); };
+      sums += RowMatrix<Scalar>((turn(0) + turn(2)) + (turn(1) + turn(3)));
     }
     expected.middleCols(n, columns) = sums;
   }
@@ -157,8 +176,8 @@ TEST(GemmParts, OnlyPanelsThatStandAloneOrEnd) {
 
 TEST(GemmParts, ShortSumsStayWhole) {
   EXPECT_EQ(parts_of_sum(15, 1), 1);
-  EXPECT_EQ(parts_of_sum(16, 1), 2);
-  EXPECT_EQ(parts_of_sum(32, 1), 4);
+  EXPECT_EQ(parts_of_sum(16, 1), 4);
+  EXPECT_EQ(parts_of_sum(32, 1), 8);
   EXPECT_EQ(parts_of_sum(1024, 2), 2);
   if (recur::kernels::tile_vectors >= 4) {
     EXPECT_EQ(parts_of_sum(15, 4), 1);

@@ -8,6 +8,7 @@
 
 #include "recur/kernels/packed_weights.hpp"
 #include "recur/kernels/pointwise.hpp"
+#include "recur/kernels/quarters.hpp"
 
 namespace recur::inline RECUR_ABI::kernels {
 
@@ -64,28 +65,71 @@ template <Index K, class V, int Registers, class Scalar>
 RECUR_ALWAYS_INLINE void add_row(const Scalar* a, const Scalar* b, V (&sum)[Registers], bool back) {
   constexpr int parts = static_cast<int>(parts_of_sum(K, Registers));
   static_assert(K <= k_block);
-  SumsInParts<V, 1, Registers, parts> product;
-  product.compute(K / parts, K % parts, a, b, back);
-  RECUR_UNROLL
-  for (int r = 0; r < Registers; ++r) {
-    sum[r] = product.total(product.front[0][0][r] + sum[r], 0, r);
+  if constexpr (Registers == 1 && parts > 1) {
+    constexpr int stretches = parts / 4;
+    constexpr Index length = K / parts * 4;
+    V product[stretches];
+    sum_by_turns<stretches>(length, K - stretches * length, a, 1, b, product);
+    RECUR_UNROLL
+    for (const V& stretch : product) {
+      sum[0] = sum[0] + stretch;
+    }
+  } else {
+    SumsInParts<V, 1, Registers, parts> product;
+    product.compute(K / parts, K % parts, a, b, back);
+    RECUR_UNROLL
+    for (int r = 0; r < Registers; ++r) {
+      sum[r] = product.total(product.front[0][0][r] + sum[r], 0, r);
+    }
   }
 }
+
+// The products of a step, of the gradients by the slots as they stand in memory.
+template <class E, int Registers, class Scalar>
+struct ProductsByRows {
+  using V = Vec<Scalar>;
+
+  const Scalar* by_shared;
+  const Scalar* by_apart;
+
+  RECUR_ALWAYS_INLINE void add(const Scalar* d_slots, const math::Slots<E, V>& /*last*/,
+                               V (&d_h)[Registers], bool back) const {
+    constexpr Index hidden = Registers * V::width;
+    constexpr Index apart = E::gates - E::shared_gates;
+    add_row<E::shared_gates * hidden>(d_slots, by_shared, d_h, back);
+    if constexpr (apart > 0) {
+      add_row<apart * hidden>(d_slots + E::gates * hidden, by_apart, d_h, back);
+    }
+  }
+};
+
+// The same of units that are one register, of the gradients as they stand there.
+template <class E, class Scalar>
+struct ProductsByQuarters {
+  using V = Vec<Scalar>;
+
+  TurnedMatrix<Scalar, E::shared_gates * V::width> by_shared;
+  TurnedMatrix<Scalar, (E::gates - E::shared_gates) * V::width> by_apart;
+
+  RECUR_ALWAYS_INLINE void add(const Scalar* /*d_slots*/, const math::Slots<E, V>& d_slots,
+                               V (&d_h)[1], bool /*back*/) const {
+    d_h[0] = by_shared.add_product(d_h[0], d_slots.data());
+    d_h[0] = by_apart.add_product(d_h[0], d_slots.data() + E::gates);
+  }
+};
 
 // All steps of one sequence, of a layer whose units are so many whole registers of one panel: the
 // gradients by the states stay in registers. (H = 16: a seventh of a training step's time.)
 // Flattened: GCC had made an LSTM's equations a call (H = 16: 6 %).
-template <int Registers, class E, class Scalar>
-RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Scalar* by_shared,
-                                          const Scalar* by_apart, Index steps,
+template <int Registers, class Products, class E, class Scalar>
+RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Products& products, Index steps,
                                           const BackwardScan<Scalar>& last,
                                           const StateRows<Scalar>& d) {
   using V = Vec<Scalar>;
   constexpr Index hidden = Registers * V::width;
-  constexpr Index apart = E::gates - E::shared_gates;
   constexpr WholeRegister whole;
   BackwardScan<Scalar> at = last;
-  const Index products = last.products(steps);
+  const Index with_product = last.products(steps);
   V d_h[Registers];
   V d_c[Registers];
   RECUR_UNROLL
@@ -98,10 +142,10 @@ RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Scalar* by_s
     if (k > 0) {
       at.move();
     }
+    math::Slots<E, V> slots;
     RECUR_UNROLL
     for (int r = 0; r < Registers; ++r) {
       const Index unit = r * V::width;
-      math::Slots<E, V> slots;
       if constexpr (math::backward_reads_slots<E>) {
         slots = load_slots<E, V>(at.slots.data + unit, hidden, whole);
       }
@@ -119,13 +163,10 @@ RECUR_FLATTEN void backward_scan_of_block(const E& equations, const Scalar* by_s
       d_h[r] = gradient.h;
       d_c[r] = gradient.c;
     }
-    if (k == products) {
+    if (k == with_product) {
       break;
     }
-    add_row<E::shared_gates * hidden>(at.d_slots.data, by_shared, d_h, k % 2 == 1);
-    if constexpr (apart > 0) {
-      add_row<apart * hidden>(at.d_slots.data + E::gates * hidden, by_apart, d_h, k % 2 == 1);
-    }
+    products.add(at.d_slots.data, slots, d_h, k % 2 == 1);
   }
   RECUR_UNROLL
   for (int r = 0; r < Registers; ++r) {
@@ -174,9 +215,17 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
       static_cast<int>(std::min<Index>(tile_vectors, detail::k_block / (E::gates * width)));
   if constexpr (most > 0) {
     if (last.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= most * width) {
+      if constexpr (detail::has_quarters<Scalar>) {
+        if (hidden == width && last.products(steps) >= detail::enough_products) {
+          const detail::ProductsByQuarters<E, Scalar> products{by_shared.data, by_apart.data};
+          detail::backward_scan_of_block<1>(equations, products, steps, last, d);
+          return;
+        }
+      }
       detail::with_constant<most>(hidden / width, [&](auto count) {
-        detail::backward_scan_of_block<count.value>(equations, by_shared.data, by_apart.data, steps,
-                                                    last, d);
+        const detail::ProductsByRows<E, count.value, Scalar> products{by_shared.data,
+                                                                      by_apart.data};
+        detail::backward_scan_of_block<count.value>(equations, products, steps, last, d);
       });
       return;
     }

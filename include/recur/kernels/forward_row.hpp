@@ -33,10 +33,10 @@ struct RowOfStep {
 namespace detail {
 
 // The equations of the register of units that begins at `unit`; sums: W_hh h of its gates, `Stride`
-// registers apart.
+// registers apart. Returns the new h.
 template <int Stride, class E, class V, class Scalar>
-RECUR_ALWAYS_INLINE void forward_register(const E& equations, Index hidden, Index unit,
-                                          const V* sums, const RowOfStep<Scalar>& at) {
+RECUR_ALWAYS_INLINE V forward_register(const E& equations, Index hidden, Index unit, const V* sums,
+                                       const RowOfStep<Scalar>& at) {
   math::Slots<E, V> slots;
   RECUR_UNROLL
   for (std::size_t k = 0; k < slots.size(); ++k) {
@@ -58,6 +58,7 @@ RECUR_ALWAYS_INLINE void forward_register(const E& equations, Index hidden, Inde
     store_slots(slots, at.slots + unit, hidden, WholeRegister());
   }
   store_state<E>(after, at.next, unit, WholeRegister());
+  return after.h;
 }
 
 // `Blocks` whole blocks, from unit `first` on.

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "recur/kernels/forward_step.hpp"
+#include "recur/kernels/quarters.hpp"
 
 namespace recur::inline RECUR_ABI::kernels {
 
@@ -47,20 +48,27 @@ RECUR_ALWAYS_INLINE void forward_step_of_block(const E& equations, const PackedG
   constexpr Index hidden = Registers * V::width;
   constexpr int vectors = static_cast<int>(E::gates) * Registers;
   constexpr int parts = static_cast<int>(parts_of_sum(hidden, vectors));
-  V sum[parts][1][vectors];
-  constexpr Index length = hidden / parts;
-  sum_side_by_side(length, hidden - parts * length, GemmA<Scalar>{at.h, 0, 1}, w.block(0).data,
-                   sum);
-  RECUR_UNROLL
-  for (int part = 1; part < parts; ++part) {
+  const Scalar* weights = w.block(0).data;
+  V total[vectors];
+  if constexpr (vectors == 1 && parts > 1) {
+    static_assert(parts == 4);
+    sum_by_turns<1>(hidden, Index(0), at.h, 1, weights, total);
+  } else {
+    V sum[parts][1][vectors];
+    constexpr Index length = hidden / parts;
+    sum_side_by_side(length, hidden - parts * length, GemmA<Scalar>{at.h, 0, 1}, weights, sum);
     RECUR_UNROLL
     for (int v = 0; v < vectors; ++v) {
-      sum[0][0][v] = sum[0][0][v] + sum[part][0][v];
+      total[v] = sum[0][0][v];
+      RECUR_UNROLL
+      for (int part = 1; part < parts; ++part) {
+        total[v] = total[v] + sum[part][0][v];
+      }
     }
   }
   RECUR_UNROLL
   for (int r = 0; r < Registers; ++r) {
-    forward_register<Registers>(equations, hidden, r * V::width, &sum[0][0][r], at);
+    forward_register<Registers>(equations, hidden, r * V::width, total + r, at);
   }
 }
 
@@ -79,6 +87,24 @@ RECUR_FLAT_FUNCTION void forward_scan_of_block(const E& equations, const PackedG
   }
 }
 
+// The same of units whose product fills one register: h stays in another one. See quarters.hpp.
+template <class E, class Scalar>
+RECUR_FLAT_FUNCTION void forward_scan_by_quarters(const E& equations,
+                                                  const PackedGates<E, Scalar>& w, Index steps,
+                                                  const ForwardScan<Scalar>& first, bool record) {
+  using V = Vec<Scalar>;
+  const TurnedMatrix<Scalar, V::width> by_h(w.block(0).data);
+  ForwardScan<Scalar> at = first;
+  V h = V::load(first.prev.h);
+  for (Index k = 0; k < steps; ++k) {
+    if (k > 0) {
+      at.move();
+    }
+    const V sum = by_h.product(&h);
+    h = forward_register<1>(equations, V::width, 0, &sum, at.row(nullptr, record));
+  }
+}
+
 }  // namespace detail
 
 /// `steps` steps, for cells of one product and without projection.
@@ -89,6 +115,12 @@ void forward_scan(const E& equations, const PackedGates<E, Scalar>& w, const Sca
   constexpr int registers =
       static_cast<int>(PackedGates<E, Scalar>::units_per_block / width);  // of a gate, at most
   const Index hidden = w.hidden();
+  if constexpr (detail::has_quarters<Scalar> && E::gates == 1) {
+    if (first.rows == 1 && hidden == width && steps >= detail::enough_products) {
+      detail::forward_scan_by_quarters(equations, w, steps, first, record);
+      return;
+    }
+  }
   if (first.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= registers * width) {
     detail::with_constant<registers>(hidden / width, [&](auto count) {
       detail::forward_scan_of_block<count.value>(equations, w, bias_apart, steps, first, record);

@@ -17,14 +17,21 @@ namespace recur::inline RECUR_ABI::kernels {
 /// would win little more; four of fewer terms, in one go, are 5 % faster for one sequence and 6 %
 /// slower for eight.) Beyond k_block sums are cut anyway; what is wider than a tile is several
 /// panels.
+///
+/// Of a single register four parts take the terms by turns, part j the terms j, j + 4, …; of 32
+/// terms and more, four those of the first half and four the others. They are added up as (0 + 2) +
+/// (1 + 3), each four for themselves: see quarters.hpp.
 constexpr Index parts_of_sum(Index K, Index vectors) {
-  const Index for_four = vectors == 1 ? 32 : 128;
-  return K < 16 || K > detail::k_block || vectors > tile_vectors ? 1
-         : K < for_four || vectors == 2                          ? 2
-                                                                 : 4;
+  if (K < 16 || K > detail::k_block || vectors > tile_vectors) {
+    return 1;
+  }
+  return vectors == 1 ? (K < 32 ? 4 : 8) : K < 128 || vectors == 2 ? 2 : 4;
 }
 
 namespace detail {
+
+// Of a single register: stretches of terms that four parts share.
+constexpr Index stretches_by_turns(Index K) { return parts_of_sum(K, 1) / 4; }
 
 // sum[j] = the terms [j * length, (j + 1) * length) of a tile, side by side; of the last one `rest`
 // more.
@@ -90,11 +97,122 @@ RECUR_ALWAYS_INLINE void sum_side_by_side(Index length, Index rest, const Scalar
   }
 }
 
-// The sums of one tile in several parts: two side by side, or of a single register all of them, as
-// additions wait for each other.
+// Of a single register, one row: `Stretches` stretches of four parts by turns, side by side, as
+// additions wait for each other. length: a multiple of four; the last stretch has `rest` terms
+// more.
+template <int Stretches, class V, class Scalar>
+RECUR_ALWAYS_INLINE void sum_by_turns(Index length, Index rest, const Scalar* a, Index a_column,
+                                      const Scalar* b, V (&sum)[Stretches]) {
+  V parts[Stretches][4];
+  RECUR_UNROLL
+  for (int j = 0; j < Stretches; ++j) {
+    RECUR_UNROLL
+    for (int part = 0; part < 4; ++part) {
+      parts[j][part] = V(Scalar(0));
+    }
+  }
+  const auto add_product = [&](V& to, Index k) {
+    to = multiply_add(V(a[k * a_column]), V::load(b + k * V::width), to);
+  };
+  for (Index k = 0; k < length; k += 4) {
+    RECUR_UNROLL
+    for (int part = 0; part < 4; ++part) {
+      RECUR_UNROLL
+      for (int j = 0; j < Stretches; ++j) {
+        add_product(parts[j][part], j * length + k + part);
+      }
+    }
+  }
+  for (Index k = Stretches * length; rest > 0; k += 4, rest -= 4) {
+    RECUR_UNROLL
+    for (int part = 0; part < 4; ++part) {
+      if (part < rest) {
+        add_product(parts[Stretches - 1][part], k + part);
+      }
+    }
+  }
+  RECUR_UNROLL
+  for (int j = 0; j < Stretches; ++j) {
+    sum[j] = (parts[j][0] + parts[j][2]) + (parts[j][1] + parts[j][3]);
+  }
+}
+
+// One stretch of a tile of several rows.
+template <class V, int Rows, class Scalar>
+RECUR_ALWAYS_INLINE void gemm_tile_by_turns(const Tiles<Scalar>& tiles, Index first) {
+  V sum[4][Rows][1];
+  RECUR_UNROLL
+  for (int part = 0; part < 4; ++part) {
+    RECUR_UNROLL
+    for (int m = 0; m < Rows; ++m) {
+      sum[part][m][0] = V(Scalar(0));
+    }
+  }
+  const Index a_row = tiles.a.row_stride;
+  Index a_column = tiles.a.column_stride;
+  TileFactors<V, Rows, 1> factors(tiles.a.data + first * a_row, a_row, tiles.b);
+  Index k = tiles.K;
+  for (; k >= 4; k -= 4) {
+    RECUR_UNROLL
+    for (int part = 0; part < 4; ++part) {
+      factors.add_product(a_row, a_column, V::width, sum[part]);
+    }
+  }
+  RECUR_UNROLL
+  for (int part = 0; part < 3; ++part) {
+    if (part < k) {
+      factors.add_product(a_row, a_column, V::width, sum[part]);
+    }
+  }
+  TileRows<V, Rows, 1> rows(tiles, first);
+  RECUR_UNROLL
+  for (int m = 0; m < Rows; ++m) {
+    const V total = (sum[0][m][0] + sum[2][m][0]) + (sum[1][m][0] + sum[3][m][0]);
+    rows.store(rows.with_start(total, 0), 0);
+    rows.next_row();
+  }
+}
+
+// M rows of a panel of one register.
+template <class V, class Scalar>
+void gemm_panel_by_turns(Index M, const Tiles<Scalar>& tiles) {
+  const Index stretches = stretches_by_turns(tiles.K);
+  const Index length = tiles.K / (4 * stretches) * 4;
+  if (M == 1) {
+    with_constant<2>(stretches, [&](auto count) {
+      V sum[count.value];
+      sum_by_turns<count.value>(length, tiles.K - count.value * length, tiles.a.data,
+                                tiles.a.column_stride, tiles.b, sum);
+      const TileRows<V, 1, 1> row(tiles, 0);
+      V total = row.with_start(sum[0], 0);
+      if constexpr (count.value == 2) {
+        total = total + sum[1];
+      }
+      row.store(total, 0);
+    });
+    return;
+  }
+  constexpr int most = tile_rows * tile_vectors / 4;
+  Tiles<Scalar> stretch = tiles;
+  for (Index j = 0; j < stretches; ++j) {
+    stretch.K = j + 1 < stretches ? length : tiles.K - j * length;
+    Index m = 0;
+    for (Index count = (M + most - 1) / most; count > 0; --count) {
+      const Index height = (M - m) / count;
+      with_constant<most>(height,
+                          [&](auto rows) { gemm_tile_by_turns<V, rows.value>(stretch, m); });
+      m += height;
+    }
+    stretch.a.data += length * tiles.a.column_stride;
+    stretch.b += length * V::width;
+    stretch.start = Start::accumulate;
+  }
+}
+
+// The sums of one tile in several parts, two side by side.
 template <class V, int Rows, int Vectors, int Parts>
 struct SumsInParts {
-  static constexpr int together = Vectors == 1 || Parts == 1 ? Parts : 2;
+  static constexpr int together = Parts == 1 ? 1 : 2;
   V front[together][Rows][Vectors];
   V behind[together][Rows][Vectors];
 
@@ -178,7 +296,8 @@ void gemm_columns_in_parts(Index M, const Tiles<Scalar>& tiles, Index length, In
 }
 
 // `columns` columns of one panel, `width` wide, summed in `parts` parts in such tiles, if so many
-// rows are faster in them than part by part. False: nothing done. back: see Walk.
+// rows are faster in them than part by part (of one register always). False: nothing done. back:
+// see Walk.
 template <class Scalar>
 bool gemm_panel_in_parts(Index parts, Index M, Index columns, Index K, const GemmA<Scalar>& a,
                          const Scalar* b, Index width, const GemmC<Scalar>& c, Start start,
@@ -187,34 +306,23 @@ bool gemm_panel_in_parts(Index parts, Index M, Index columns, Index K, const Gem
   const Index last = columns - width + V::width;
   const Index length = K / parts;
   const Index rest = K - parts * length;
-  if (M == 1) {
-    with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
-      const Tiles<Scalar> tiles{K, a, b, width, c, last, start, bias};
-      if (parts == 2) {
-        gemm_tile_in_parts<V, 1, vectors.value, 2>(tiles, 0, length, rest, back);
-      } else if constexpr (vectors.value != 2) {
-        gemm_tile_in_parts<V, 1, vectors.value, 4>(tiles, 0, length, rest, back);
-      }
-    });
-    return true;
-  }
   const Tiles<Scalar> tiles{K, a, b, width, c, last, start, bias};
   bool done = false;
   with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
     constexpr int Vectors = vectors.value;
     constexpr int most = std::min(tile_rows, tile_rows * tile_vectors / Vectors / 2);
-    if (parts == 2 && (Vectors <= 2 || M <= 2 * most || K < 64)) {
+    done = M == 1 || (parts == 2 && (Vectors == 2 || M <= 2 * most || K < 64));
+    if constexpr (Vectors == 1) {
+      gemm_panel_by_turns<V>(M, tiles);
+      done = true;
+    } else if (M == 1 && parts == 2) {
+      gemm_tile_in_parts<V, 1, Vectors, 2>(tiles, 0, length, rest, back);
+    } else if (M == 1) {
+      if constexpr (Vectors > 2) {
+        gemm_tile_in_parts<V, 1, Vectors, 4>(tiles, 0, length, rest, back);
+      }
+    } else if (done) {
       gemm_columns_in_parts<V, Vectors, most>(M, tiles, length, rest);
-      done = true;
-    } else if constexpr (Vectors == 1) {  // two parts, and two more
-      const Index half = 2 * length;
-      gemm_columns_in_parts<V, 1, tile_rows>(M, tiles, length, 0);
-      Tiles<Scalar> behind = tiles;
-      behind.a.data += half * a.column_stride;
-      behind.b += half * width;
-      behind.start = Start::accumulate;
-      gemm_columns_in_parts<V, 1, tile_rows>(M, behind, length, rest);
-      done = true;
     }
   });
   return done;
