@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "recur/cells/parameter_gradients.hpp"
 #include "recur/math/gru.hpp"
 #include "recur/math/gru_reset_before.hpp"
 #include "recur/math/lstm.hpp"

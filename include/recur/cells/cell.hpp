@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "recur/cells/options.hpp"
+#include "recur/cells/parameter_gradients.hpp"
 #include "recur/cells/step.hpp"
 #include "recur/core/state.hpp"
 

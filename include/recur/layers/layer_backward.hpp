@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "recur/cells/parameter_gradients.hpp"
 #include "recur/cells/step.hpp"
 #include "recur/layers/chunks.hpp"
 #include "recur/layers/layer_buffers.hpp"

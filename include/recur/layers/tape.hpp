@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "recur/cells/step.hpp"
+#include "recur/cells/parameter_gradients.hpp"
 #include "recur/core/random.hpp"
 #include "recur/core/tensor.hpp"
 #include "recur/layers/schedule.hpp"

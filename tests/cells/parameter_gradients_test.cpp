@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+//
+// Gradients by the parameters against sums of outer products, row by row: rows that stand together
+// and apart, few and many columns, written and added to, on several threads. Against the readable
+// step: step_test.cpp.
+#include "recur/cells/parameter_gradients.hpp"
+
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "recur/math/gru.hpp"
+#include "recur/math/lstm.hpp"
+#include "recur/math/rnn.hpp"
+
+#include "support/random.hpp"
+
+namespace {
+
+using recur::CellParameters;
+using recur::CellSizes;
+using recur::Index;
+using recur::RowMatrix;
+using recur::kernels::Start;
+using recur::test::random_matrix;
+namespace cells = recur::cells;
+namespace math = recur::math;
+
+template <class E>
+void check(Index input, Index hidden, Index rows, bool apart) {
+  SCOPED_TRACE(testing::Message() << E::name << " (" << input << ", " << hidden << "), " << rows
+                                  << (apart ? " rows apart" : " rows"));
+  const CellSizes sizes{input, hidden, hidden, E::gates, true};
+  const CellParameters<double> parameters(sizes);
+  recur::kernels::PackedWeights<E, double> packed;
+  packed.assign(sizes, parameters);
+  const E equations;
+  const cells::Weights<E, double> w{equations, packed};
+
+  recur::Generator generator(static_cast<std::uint64_t>(rows));
+  const auto d_slots = random_matrix<double>(generator, rows, w.slots());
+  const auto x = random_matrix<double>(generator, 2 * rows, input);
+  const auto h = random_matrix<double>(generator, 2 * rows, hidden);
+  std::vector<Index> places;
+  for (Index k = 0; k < rows; ++k) {
+    places.push_back(apart ? 2 * k : k);
+  }
+
+  const Index recurrent = w.slots() - w.apart();  // slots of gates, then of recurrent halves
+  CellParameters<double> expected(sizes);
+  for (Index k = 0; k < rows; ++k) {
+    const Index place = places[static_cast<std::size_t>(k)];
+    const auto d = d_slots.row(k);
+    expected.weight_ih += d.leftCols(w.gates()).transpose() * x.row(place);
+    expected.weight_hh.topRows(w.shared()) += d.leftCols(w.shared()).transpose() * h.row(place);
+    expected.weight_hh.bottomRows(w.apart()) +=
+        d.segment(recurrent, w.apart()).transpose() * h.row(place);
+    expected.bias_ih += d.leftCols(w.gates()).transpose();
+    expected.bias_hh.head(w.shared()) += d.leftCols(w.shared()).transpose();
+    expected.bias_hh.tail(w.apart()) += d.segment(recurrent, w.apart()).transpose();
+  }
+
+  const cells::GradientRows<double> those{.rows = rows,
+                                          .d_slots = {d_slots.data(), w.slots()},
+                                          .places = apart ? places.data() : nullptr,
+                                          .x = x.data(),
+                                          .x_stride = input,
+                                          .h_prev = h.data(),
+                                          .h_stride = hidden};
+  for (const int threads : {1, 2, 3}) {
+    cells::PackedFactors<double> factors;
+    CellParameters<double> actual(sizes);
+    CellParameters<double>::visit([](const auto&, auto& array) { array.setConstant(7); }, actual);
+    cells::parameter_gradients(w, those, Start::zero, threads, factors, actual);
+    cells::parameter_gradients(w, those, Start::accumulate, threads, factors, actual);
+    CellParameters<double>::visit(
+        [&](const auto& name, const auto& got, const auto& once) {
+          EXPECT_LT((got - 2 * once).cwiseAbs().maxCoeff(), 1e-12 * static_cast<double>(rows))
+              << name.str() << ", threads: " << threads;
+        },
+        actual, expected);
+  }
+}
+
+TEST(ParameterGradients, AreSumsOfOuterProducts) {
+  for (const bool apart : {false, true}) {
+    for (const Index rows : {1, 2, 9, 130}) {
+      for (const Index hidden : {3, 8, 37}) {
+        for (const Index input : {1, 8, 20}) {
+          check<math::LSTM>(input, hidden, rows, apart);
+          check<math::GRU>(input, hidden, rows, apart);
+          check<math::RNN>(input, hidden, rows, apart);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
