@@ -26,10 +26,12 @@ using recur::test::random_matrix;
 namespace cells = recur::cells;
 namespace math = recur::math;
 
+enum class Rows { together, in_runs, apart };
+
 template <class E>
-void check(Index input, Index hidden, Index rows, bool apart) {
+void check(Index input, Index hidden, Index rows, Rows kind) {
   SCOPED_TRACE(testing::Message() << E::name << " (" << input << ", " << hidden << "), " << rows
-                                  << (apart ? " rows apart" : " rows"));
+                                  << " rows, " << static_cast<int>(kind));
   const CellSizes sizes{input, hidden, hidden, E::gates, true};
   const CellParameters<double> parameters(sizes);
   recur::kernels::PackedWeights<E, double> packed;
@@ -41,9 +43,12 @@ void check(Index input, Index hidden, Index rows, bool apart) {
   const auto d_slots = random_matrix<double>(generator, rows, w.slots());
   const auto x = random_matrix<double>(generator, 2 * rows, input);
   const auto h = random_matrix<double>(generator, 2 * rows, hidden);
+  const Index run = rows > 100 ? 60 : 4;
   std::vector<Index> places;
   for (Index k = 0; k < rows; ++k) {
-    places.push_back(apart ? 2 * k : k);
+    places.push_back(kind == Rows::apart     ? 2 * k
+                     : kind == Rows::in_runs ? k / run * (run + 3) + k % run
+                                             : k);
   }
 
   const Index recurrent = w.slots() - w.apart();  // slots of gates, then of recurrent halves
@@ -62,7 +67,9 @@ void check(Index input, Index hidden, Index rows, bool apart) {
 
   const cells::GradientRows<double> those{.rows = rows,
                                           .d_slots = {d_slots.data(), w.slots()},
-                                          .places = apart ? places.data() : nullptr,
+                                          .run = kind == Rows::in_runs ? run : rows,
+                                          .run_step = run + 3,
+                                          .places = kind == Rows::apart ? places.data() : nullptr,
                                           .x = x.data(),
                                           .x_stride = input,
                                           .h_prev = h.data(),
@@ -83,13 +90,13 @@ void check(Index input, Index hidden, Index rows, bool apart) {
 }
 
 TEST(ParameterGradients, AreSumsOfOuterProducts) {
-  for (const bool apart : {false, true}) {
+  for (const Rows kind : {Rows::together, Rows::in_runs, Rows::apart}) {
     for (const Index rows : {1, 2, 9, 130}) {
       for (const Index hidden : {3, 8, 37}) {
         for (const Index input : {1, 8, 20}) {
-          check<math::LSTM>(input, hidden, rows, apart);
-          check<math::GRU>(input, hidden, rows, apart);
-          check<math::RNN>(input, hidden, rows, apart);
+          check<math::LSTM>(input, hidden, rows, kind);
+          check<math::GRU>(input, hidden, rows, kind);
+          check<math::RNN>(input, hidden, rows, kind);
         }
       }
     }

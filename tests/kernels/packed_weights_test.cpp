@@ -98,13 +98,39 @@ TEST(PackedMatrix, HoldsScatteredRows) {
   expect_rows(packed.operand(), expected, 0, 4);
 }
 
+// Three rows, two of which nobody wants, three rows, …
+TEST(PackedMatrix, TakesRowsInRuns) {
+  recur::Generator generator(3);
+  const auto rows = random_matrix<float>(generator, 16, 70);
+  const recur::kernels::RunsB<float> runs{{rows.data(), 70}, 3, 5};
+  for (const Index count : {1, 3, 4, 8, 9}) {
+    RowMatrix<float> expected(count, 70);
+    for (Index k = 0; k < count; ++k) {
+      expected.row(k) = rows.row(k / 3 * 5 + k % 3);
+      EXPECT_EQ(runs.row(k), rows.row(k / 3 * 5 + k % 3).data());
+    }
+    PackedMatrix<float> packed;
+    packed.assign(count, 70, runs);
+    expect_rows(packed.operand(), expected, 0, count);
+    for (const Index columns : {70, 10}) {  // whole rows, and parts of them
+      const auto b = packed.gather(count, columns, runs);
+      for (Index k = 0; k < count; ++k) {
+        for (Index n = 0; n < columns; ++n) {
+          EXPECT_EQ(b.row(k)[n], expected(k, n));
+        }
+      }
+    }
+  }
+}
+
 TEST(PackedMatrix, GathersRowsThatStandInBlocks) {
   recur::Generator generator(2);
   for (const Index columns : {10, 7}) {  // of rows of ten: whole rows, and parts of them
     const RowMatrix<float> rows = random_matrix<float>(generator, 12, 10);
     const Index places[] = {1, 2, 3, 6, 7, 11, 0};
     PackedMatrix<float> gathered;
-    const auto b = gathered.gather(7, columns, {{rows.data(), 10}, places});
+    const auto b = gathered.gather(
+        7, columns, recur::kernels::ScatteredRowsB<float>{{rows.data(), 10}, places});
     for (Index k = 0; k < 7; ++k) {
       for (Index n = 0; n < columns; ++n) {
         EXPECT_EQ(b.row(k)[n], rows(places[k], n));

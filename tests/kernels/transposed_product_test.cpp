@@ -64,7 +64,7 @@ void check_transposed(Index M, Index N, Index K) {
     const auto narrow = [&](Start start, RowMatrix<Scalar> to) {
       for (const auto& [first, last] : {std::pair(Index(0), split), std::pair(split, M)}) {
         recur::kernels::narrow_transposed_product<Scalar>(
-            last - first, N, K, {a.data() + first, M + gap}, {b.data(), N},
+            last - first, N, K, {a.data() + first, M + gap}, {{b.data(), N}},
             {to.data() + first * (N + gap), N + gap}, start);
       }
       return to;
@@ -75,6 +75,22 @@ void check_transposed(Index M, Index N, Index K) {
     ASSERT_LT(difference(narrow(Start::accumulate, before), c), tolerance)
         << M << ' ' << N << ' ' << K;
     ASSERT_LT(difference(narrow(Start::zero, overwritten), from_zero), tolerance);
+
+    // Its rows in runs, the last of which may be shorter.
+    for (const Index length : {Index(1), Index(7), Index(50), K + 1}) {
+      const Index step = length + 3;
+      RowMatrix<Scalar> runs(K / length * step + length, N);
+      runs.setConstant(std::numeric_limits<Scalar>::quiet_NaN());
+      for (Index k = 0; k < K; ++k) {
+        runs.row(k / length * step + k % length) = b.row(k);
+      }
+      RowMatrix<Scalar> sum = before;
+      recur::kernels::narrow_transposed_product<Scalar>(M, N, K, {a.data(), M + gap},
+                                                        {{runs.data(), N}, length, step},
+                                                        {sum.data(), N + gap}, Start::accumulate);
+      ASSERT_LT(difference(sum, c), tolerance)
+          << M << ' ' << N << ' ' << K << ", runs of " << length;
+    }
   }
 }
 

@@ -3,6 +3,9 @@
 // Gradients by the parameters of any cell: products summed over the rows of one or of many steps.
 #pragma once
 
+#include <algorithm>  // std::min
+#include <limits>
+
 #include "recur/cells/step.hpp"
 #include "recur/core/cell_parameters.hpp"
 #include "recur/kernels/packed_weights.hpp"
@@ -16,7 +19,10 @@ template <class Scalar>
 struct GradientRows {
   Index rows = 0;
   kernels::SlotRows<const Scalar> d_slots;
-  const Index* places = nullptr;  ///< row k of what follows is the one at places[k]; null: at k
+  /// Of what follows, so many rows stand together; those behind them begin `run_step` rows later.
+  Index run = std::numeric_limits<Index>::max();
+  Index run_step = 0;
+  const Index* places = nullptr;  ///< or row k is the one at places[k]; null: see `run`
   const Scalar* x = nullptr;      ///< (rows × I)
   Index x_stride = 0;
   const Scalar* h_prev = nullptr;  ///< (rows × output)
@@ -56,42 +62,55 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
     return kernels::RowsB<Scalar>{r.d_slots.data + first, r.d_slots.stride};
   };
   // The right factor of a product over all rows: packed, unless one register holds its columns and
-  // its rows stand together. A single row is used where it stands.
+  // enough of its rows stand together. A single row is used where it stands.
   struct Factor {
-    kernels::RowsB<Scalar> rows;
+    kernels::RunsB<Scalar> rows;
     const Index* places;
     Index columns;
     kernels::PackedMatrix<Scalar>& packed;
     bool narrow() const { return columns <= kernels::native_width<Scalar>; }
-    bool as_it_is() const { return narrow() && places == nullptr; }
-    const Scalar* first_row() const { return rows.row(places == nullptr ? 0 : places[0]); }
+    bool as_it_is(Index count) const {
+      constexpr Index enough = 48;  // that sums are not too short
+      return narrow() && places == nullptr && rows.length >= std::min(count, enough);
+    }
+    const Scalar* first_row() const { return rows.rows.row(places == nullptr ? 0 : places[0]); }
+  };
+  const auto recorded = [&](const Scalar* first, Index stride) {
+    return kernels::RunsB<Scalar>{{first, stride}, r.run, r.run_step};
   };
   // The third: of a cell of two products the operand, which forward left behind the gates.
-  Factor factors[] = {
-      {{r.x, r.x_stride}, r.places, n.input, packed.x},
-      {{r.h_prev, r.h_stride}, r.places, n.output, packed.h_prev},
-      n.projected() ? Factor{{r.unprojected, r.unprojected_stride}, r.places, n.hidden, packed.made}
-                    : Factor{d_slots(gates), nullptr, n.hidden, packed.made}};
+  Factor factors[] = {{recorded(r.x, r.x_stride), r.places, n.input, packed.x},
+                      {recorded(r.h_prev, r.h_stride), r.places, n.output, packed.h_prev},
+                      n.projected() ? Factor{recorded(r.unprojected, r.unprojected_stride),
+                                             r.places, n.hidden, packed.made}
+                                    : Factor{{d_slots(gates)}, nullptr, n.hidden, packed.made}};
   const Factor& x = factors[0];
   const Factor& h_prev = factors[1];
   const Factor& made = factors[2];
   const bool one_row = r.rows == 1;
   const Index to_pack = one_row ? 0 : n.projected() || math::TwoProducts<E> ? 3 : 2;
   for (Index k = 0; k < to_pack; ++k) {  // here, as it may throw
-    if (!factors[k].as_it_is()) {
+    if (!factors[k].as_it_is(r.rows)) {
       factors[k].packed.reserve(r.rows, factors[k].columns);
     }
   }
   kernels::parallel_ranges(threads, to_pack, 1, [&](Index first, Index last) {
     for (Index k = first; k < last; ++k) {
       Factor& factor = factors[k];
-      const kernels::ScatteredRowsB<Scalar> scattered{factor.rows, factor.places};
-      if (factor.narrow() && factor.places != nullptr) {
-        factor.rows = factor.packed.gather(r.rows, factor.columns, scattered);
-      } else if (!factor.narrow() && factor.places != nullptr) {
-        factor.packed.assign(r.rows, factor.columns, scattered);
-      } else if (!factor.narrow()) {
-        factor.packed.assign(r.rows, factor.columns, factor.rows);
+      if (factor.as_it_is(r.rows)) {
+        continue;
+      }
+      const auto pack = [&](const auto& rows) {
+        if (factor.narrow()) {
+          factor.rows = {factor.packed.gather(r.rows, factor.columns, rows)};
+        } else {
+          factor.packed.assign(r.rows, factor.columns, rows);
+        }
+      };
+      if (factor.places != nullptr) {
+        pack(kernels::ScatteredRowsB<Scalar>{factor.rows.rows, factor.places});
+      } else {
+        pack(factor.rows);
       }
     }
   });

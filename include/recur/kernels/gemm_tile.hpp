@@ -17,6 +17,7 @@
 
 #include <algorithm>  // std::min
 #include <cstdint>
+#include <limits>
 #include <type_traits>  // std::integral_constant
 
 #include "recur/kernels/packet.hpp"
@@ -49,6 +50,18 @@ struct RowsB {
   Index row_stride;
 
   const Scalar* row(Index k) const { return data + k * row_stride; }
+};
+
+/// B (K × N), `length` rows that stand together, then as many that begin `step` rows later, and so
+/// on. By default all together.
+template <class Scalar>
+struct RunsB {
+  RowsB<Scalar> rows;
+  Index length = std::numeric_limits<Index>::max();
+  Index step = 0;
+
+  RowsB<Scalar> run(Index j) const { return {rows.row(j * step), rows.row_stride}; }
+  const Scalar* row(Index k) const { return run(k / length).row(k % length); }
 };
 
 /// B (K × N), rows taken from here and there: row k is row places[k] of `rows`.

@@ -31,24 +31,42 @@ class PackedMatrix {
   /// The memory that the next function needs for so large a B.
   void reserve(Index K, Index N) { resize(K, N, 0); }
 
-  /// B (K × N) as it stands elsewhere, RowsB or ScatteredRowsB; all columns in panels, or but for
-  /// the last ones, which are left alone.
-  template <class Rows = RowsB<Scalar>>
-  void assign(Index K, Index N, const Rows& b, Index dots = 0) {
-    constexpr Index ahead = 8;  // rows: those of a tape are far away
+  /// B (K × N) as it stands elsewhere; all columns in panels, or but for the last ones, which are
+  /// left alone.
+  void assign(Index K, Index N, const RowsB<Scalar>& b, Index dots = 0) {
     resize(K, N, dots);
     for_each_panel(N - dots, K, [&](Index n, Index columns, Index width, Scalar* to) {
-      for (Index k = 0; k < K; ++k, to += width) {
-        const Scalar* later = b.row(std::min(k + ahead, K - 1)) + n;
-        for (Index j = 0; j < width; j += native_width<Scalar>) {
-          detail::prefetch(later + j);
-        }
-        copy_row(b.row(k) + n, columns, to);
-      }
+      copy_rows(K, b, n, columns, width, to);
+    });
+  }
+  void assign(Index K, Index N, const RunsB<Scalar>& b) {
+    resize(K, N, 0);
+    for_each_panel(N, K, [&](Index n, Index columns, Index width, Scalar* to) {
+      for_each_run(K, b, [&](Index count, const RowsB<Scalar>& run) {
+        copy_rows(count, run, n, columns, width, to);
+        to += count * width;
+      });
+    });
+  }
+  void assign(Index K, Index N, const ScatteredRowsB<Scalar>& b) {
+    resize(K, N, 0);
+    for_each_panel(N, K, [&](Index n, Index columns, Index width, Scalar* to) {
+      copy_rows(K, b, n, columns, width, to);
     });
   }
 
   /// B (K × N) as it stands, but for its rows, which stand together afterwards.
+  RowsB<Scalar> gather(Index K, Index N, const RunsB<Scalar>& b) {
+    resize(K, N, 0);
+    Scalar* to = data_.data();
+    for_each_run(K, b, [&](Index count, const RowsB<Scalar>& run) {
+      const Index at_once = run.row_stride == N ? count : 1;
+      for (Index k = 0; k < count; k += at_once) {
+        to = std::copy_n(run.row(k), at_once * N, to);
+      }
+    });
+    return {data_.data(), N};
+  }
   RowsB<Scalar> gather(Index K, Index N, const ScatteredRowsB<Scalar>& b) {
     resize(K, N, 0);
     Scalar* to = data_.data();
@@ -80,6 +98,30 @@ class PackedMatrix {
   PackedB<Scalar> operand() const { return {data_.data(), dots_}; }
 
  private:
+  // Columns [n, n + columns) of K rows, one behind the other.
+  template <class Rows>
+  static void copy_rows(Index K, const Rows& b, Index n, Index columns, Index width, Scalar* to) {
+    constexpr Index ahead = 8;  // rows: those of a tape are far away
+    for (Index k = 0; k < K; ++k, to += width) {
+      const Scalar* later = b.row(std::min(k + ahead, K - 1)) + n;
+      for (Index j = 0; j < width; j += native_width<Scalar>) {
+        detail::prefetch(later + j);
+      }
+      copy_row(b.row(k) + n, columns, to);
+    }
+  }
+
+  // f(rows, where they are)
+  template <class F>
+  static void for_each_run(Index K, const RunsB<Scalar>& b, F&& f) {
+    for (Index run = 0, k = 0; k < K; ++run, k += b.length) {
+      f(std::min(b.length, K - k), b.run(run));
+      if (b.length >= K) {
+        break;
+      }
+    }
+  }
+
   // Never smaller than before, as growing again would write zeros.
   void resize(Index K, Index N, Index dots) {
     dots_ = dots;

@@ -49,19 +49,22 @@ constexpr Index terms_of_sum(Index K) { return K <= 128 ? 50 : K <= 200 ? 64 : m
 
 // f(first row, rows, k, depth, block, ahead) for all blocks of A (K × M), `width` of its columns
 // each. Of `block`, a RowsB, whole registers can be read: it is A itself, or a copy where that
-// would read behind A's end. ahead: the block that follows, unless it is near. With K = 0 there is
-// one block of depth 0.
+// would read behind A's end. ahead: the block that follows, unless it is near. No block goes over
+// the end of a run of so many rows. With K = 0 there is one block of depth 0.
 template <Index width, class Scalar, class F>
-RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, RowsB<Scalar> a, F&& f) {
-  const Index blocks = std::max<Index>(1, (K + terms_of_sum(K) - 1) / terms_of_sum(K));
-  const Index length = (K + blocks - 1) / blocks;
+RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, RowsB<Scalar> a,
+                                                   F&& f) {
+  const Index together = std::min(K, run);
+  const Index blocks = std::max<Index>(1, (together + terms_of_sum(K) - 1) / terms_of_sum(K));
+  const Index length = (together + blocks - 1) / blocks;
   alignas(64) Scalar copy[static_cast<std::size_t>(width * most_terms)];
   for (Index m = 0; m < M; m += width) {
     const Index rows = std::min(width, M - m);
     const Index too_many = whole_registers<Scalar>(rows) - rows;  // in a row of whole registers
     Index k = 0;
+    Index end = together;  // of the run
     do {
-      const Index depth = std::min(length, K - k);
+      const Index depth = std::min(length, end - k);
       const bool as_it_is = depth > 0 && too_many <= (K - k - depth) * a.row_stride;
       for (Index i = 0; i < depth && !as_it_is; ++i) {
         copy_row(a.row(k + i) + m, rows, copy + i * width);
@@ -74,6 +77,9 @@ RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, RowsB<Scala
         as_it_is ? RowsB<Scalar>{a.row(k) + m, a.row_stride} : RowsB<Scalar>{copy, width},
         Ahead<Scalar>{next, a.row_stride, tile_rows});
       k += depth;
+      if (k == end) {
+        end = std::min(K, k + together);
+      }
     } while (k < K);
   }
 }
@@ -127,7 +133,7 @@ void transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<Scal
   constexpr Index width = transposed_block<Scalar>;
   detail::TurnedColumns<Scalar, width> rest;
   detail::for_each_block_of_columns<width>(
-      M, K, a,
+      M, K, K, a,
       [&](Index m, Index rows, Index k, Index depth, RowsB<Scalar> block,
           detail::Ahead<Scalar> ahead) {
         const auto weights = [&](Index n) {
@@ -153,16 +159,16 @@ void transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<Scal
 /// The same with a B (K × N) as it stands, of one register at most, all columns turned. (H = 10:
 /// twice as fast.)
 template <class Scalar>
-void narrow_transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, RowsB<Scalar> b,
+void narrow_transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, const RunsB<Scalar>& b,
                                GemmC<Scalar> c, Start start) {
   constexpr Index panel = tile_columns<Scalar>;
   constexpr Index width = (transposed_block<Scalar> + panel - 1) / panel * panel;
   detail::TurnedColumns<Scalar, width> sums;
   detail::for_each_block_of_columns<width>(
-      M, K, a,
+      M, K, b.length, a,
       [&](Index m, Index rows, Index k, Index depth, RowsB<Scalar> block,
           detail::Ahead<Scalar> /*ahead*/) {
-        sums.add(N, rows, k, depth, {b.row(k), 1, b.row_stride}, block);
+        sums.add(N, rows, k, depth, {b.row(k), 1, b.rows.row_stride}, block);
         if (k + depth == K) {
           sums.give(N, rows, start, {c.data + m * c.row_stride, c.row_stride});
         }

@@ -72,7 +72,7 @@ class LayerBackward {
     give(memory.slots, d_slots_row());
     give(memory.d_h_steps, n.projected() ? d_h_row() : 0);
     memory.d_x.resize(1, directions_ > 1 && !group.d_x.absent() ? rows : 0, n.input);
-    memory.places.reserve(static_cast<std::size_t>(whole && schedule_.full() ? 0 : rows));
+    memory.places.reserve(static_cast<std::size_t>(schedule_.full() ? 0 : rows));
   }
 
  private:
@@ -246,7 +246,7 @@ class LayerBackward {
     }
     ChunkMemory<Scalar>& memory = group.memory;
     const Index* places = nullptr;
-    if (rows < (end - begin) * schedule_.batch) {
+    if (!schedule_.full() && rows < (end - begin) * schedule_.batch) {
       memory.places.resize(static_cast<std::size_t>(rows));
       auto place = memory.places.begin();
       for (Index t = begin; t < end; ++t) {
@@ -261,6 +261,8 @@ class LayerBackward {
     cells::GradientRows<Scalar> r{
         .rows = rows,
         .d_slots = {memory.slots[static_cast<std::size_t>(d)].data(), d_slots_row()},
+        .run = schedule_.full() && !whole_batch(group) ? group.count() : rows,
+        .run_step = schedule_.batch,
         .places = places,
         .x = x + first_row * x_row,
         .x_stride = x_row,
