@@ -177,7 +177,11 @@ TEST(GemmParts, OnlyPanelsThatStandAloneOrEnd) {
 TEST(GemmParts, ShortSumsStayWhole) {
   EXPECT_EQ(parts_of_sum(15, 1), 1);
   EXPECT_EQ(parts_of_sum(16, 1), 4);
+  EXPECT_EQ(parts_of_sum(31, 1), 4);
   EXPECT_EQ(parts_of_sum(32, 1), 8);
+  EXPECT_EQ(parts_of_sum(40, 1), 4);
+  EXPECT_EQ(parts_of_sum(48, 1), 8);
+  EXPECT_EQ(parts_of_sum(65, 1), 8);
   EXPECT_EQ(parts_of_sum(1024, 2), 2);
   if (recur::kernels::tile_vectors >= 4) {
     EXPECT_EQ(parts_of_sum(15, 4), 1);

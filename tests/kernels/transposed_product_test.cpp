@@ -75,22 +75,34 @@ void check_transposed(Index M, Index N, Index K) {
     ASSERT_LT(difference(narrow(Start::accumulate, before), c), tolerance)
         << M << ' ' << N << ' ' << K;
     ASSERT_LT(difference(narrow(Start::zero, overwritten), from_zero), tolerance);
+  }
 
-    // Its rows in runs, the last of which may be shorter.
-    for (const Index length : {Index(1), Index(7), Index(50), K + 1}) {
-      const Index step = length + 3;
-      RowMatrix<Scalar> runs(K / length * step + length, N);
-      runs.setConstant(std::numeric_limits<Scalar>::quiet_NaN());
-      for (Index k = 0; k < K; ++k) {
-        runs.row(k / length * step + k % length) = b.row(k);
-      }
-      RowMatrix<Scalar> sum = before;
-      recur::kernels::narrow_transposed_product<Scalar>(M, N, K, {a.data(), M + gap},
-                                                        {{runs.data(), N}, length, step},
-                                                        {sum.data(), N + gap}, Start::accumulate);
-      ASSERT_LT(difference(sum, c), tolerance)
-          << M << ' ' << N << ' ' << K << ", runs of " << length;
+  // B as it stands, its rows in runs, the last of which may be shorter. Nothing is read behind it.
+  for (const Index length : {Index(1), Index(7), Index(50), K + 1}) {
+    const Index step = length + 3;
+    const auto row = [&](Index k) { return k / length * step + k % length; };
+    RowMatrix<Scalar> runs(K > 0 ? row(K - 1) + 1 : 0, N);
+    runs.setConstant(std::numeric_limits<Scalar>::quiet_NaN());
+    for (Index k = 0; k < K; ++k) {
+      runs.row(row(k)) = b.row(k);
     }
+    const auto multiply = [&](Start start, RowMatrix<Scalar> to) {
+      const recur::kernels::RunsB<Scalar> those{{runs.data(), N}, length, step};
+      if (N <= recur::kernels::native_width<Scalar>) {
+        recur::kernels::narrow_transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, those,
+                                                          {to.data(), N + gap}, start);
+      } else {
+        recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, those,
+                                                   {to.data(), N + gap}, start);
+      }
+      return to;
+    };
+    const auto difference = [&](const RowMatrix<Scalar>& got, const RowMatrix<Scalar>& wanted) {
+      return static_cast<double>((got - wanted).cwiseAbs().maxCoeff());
+    };
+    ASSERT_LT(difference(multiply(Start::accumulate, before), c), tolerance)
+        << M << ' ' << N << ' ' << K << ", runs of " << length;
+    ASSERT_LT(difference(multiply(Start::zero, overwritten), from_zero), tolerance);
   }
 }
 

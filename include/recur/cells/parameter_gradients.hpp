@@ -61,17 +61,20 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
   const auto d_slots = [&](Index first) {
     return kernels::RowsB<Scalar>{r.d_slots.data + first, r.d_slots.stride};
   };
-  // The right factor of a product over all rows: packed, unless one register holds its columns and
-  // enough of its rows stand together. A single row is used where it stands.
+  // The right factor of a product over all rows: packed, unless one register holds its columns, or
+  // the product has few rows, and enough of its own rows stand together. A single row is used where
+  // it stands.
+  const bool few_rows = gates <= kernels::transposed_block<Scalar>;
   struct Factor {
     kernels::RunsB<Scalar> rows;
     const Index* places;
     Index columns;
     kernels::PackedMatrix<Scalar>& packed;
+    bool few_rows;
     bool narrow() const { return columns <= kernels::native_width<Scalar>; }
     bool as_it_is(Index count) const {
       constexpr Index enough = 48;  // that sums are not too short
-      return narrow() && places == nullptr && rows.length >= std::min(count, enough);
+      return (narrow() || few_rows) && places == nullptr && rows.length >= std::min(count, enough);
     }
     const Scalar* first_row() const { return rows.rows.row(places == nullptr ? 0 : places[0]); }
   };
@@ -79,11 +82,12 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
     return kernels::RunsB<Scalar>{{first, stride}, r.run, r.run_step};
   };
   // The third: of a cell of two products the operand, which forward left behind the gates.
-  Factor factors[] = {{recorded(r.x, r.x_stride), r.places, n.input, packed.x},
-                      {recorded(r.h_prev, r.h_stride), r.places, n.output, packed.h_prev},
-                      n.projected() ? Factor{recorded(r.unprojected, r.unprojected_stride),
-                                             r.places, n.hidden, packed.made}
-                                    : Factor{{d_slots(gates)}, nullptr, n.hidden, packed.made}};
+  Factor factors[] = {{recorded(r.x, r.x_stride), r.places, n.input, packed.x, few_rows},
+                      {recorded(r.h_prev, r.h_stride), r.places, n.output, packed.h_prev, few_rows},
+                      n.projected()
+                          ? Factor{recorded(r.unprojected, r.unprojected_stride), r.places,
+                                   n.hidden, packed.made, few_rows}
+                          : Factor{{d_slots(gates)}, nullptr, n.hidden, packed.made, few_rows}};
   const Factor& x = factors[0];
   const Factor& h_prev = factors[1];
   const Factor& made = factors[2];
@@ -135,6 +139,9 @@ void parameter_gradients(const Weights<E, Scalar>& w, const GradientRows<Scalar>
         } else if (right.narrow()) {
           kernels::narrow_transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
                                                      right.rows, sum, start);
+        } else if (right.as_it_is(r.rows)) {
+          kernels::transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
+                                              right.rows, sum, start);
         } else {
           kernels::transposed_product<Scalar>(last - first, right.columns, r.rows, columns,
                                               right.packed.operand(), sum, start);
