@@ -23,8 +23,7 @@ struct ChunkMemory {
   std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (1, rows, output and more), cells with a
                                            ///< projection
   Tensor3<Scalar> d_x;                     ///< (1, rows, in), two directions
-  std::vector<Index> places;               ///< of the rows in the tape, if they do not follow each
-                                           ///< other there
+  std::vector<Index> places;               ///< of the rows in the tape, where lengths differ
   cells::PackedFactors<Scalar> packed;     ///< of the rows
 };
 
