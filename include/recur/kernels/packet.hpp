@@ -4,16 +4,17 @@
 // and its packet primitives are the same for SSE, AVX, AVX-512, NEON and plain scalars.
 #pragma once
 
-#include <bit>      // std::bit_cast
-#include <cmath>    // std::abs, std::copysign, std::fma
-#include <cstddef>  // std::size_t
-#include <cstdint>  // std::uint32_t
-#include <cstring>  // std::memcpy
+#include <bit>       // std::bit_cast
+#include <cmath>     // std::abs, std::copysign, std::fma
+#include <cstddef>   // std::size_t
+#include <cstdint>   // std::uint32_t
+#include <cstring>   // std::memcpy
 #include <iterator>  // std::size
 #include <limits>
 #include <type_traits>
 
 #include "recur/config.hpp"
+#include "recur/kernels/register_parts.hpp"
 
 // GCC: vector types as template arguments lose their alignment attribute, which nothing here reads.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -148,8 +149,9 @@ RECUR_ALWAYS_INLINE float packet_lookup(const Entry* table, const float& index) 
   return std::bit_cast<float>(table[std::bit_cast<std::uint32_t>(index) % 16]);
 }
 
-// The first `count` scalars, 0 … width; the others are zero. Copies of fixed sizes: a copy of any
-// size is a call.
+// The first `count` scalars, 0 … width; the others are zero. In their own instructions where
+// register_parts.hpp has them, else by a buffer, in copies of fixed sizes: a copy of any size is a
+// call.
 template <int Size, class Scalar>
 RECUR_ALWAYS_INLINE void copy_few(const Scalar* from, Scalar* to, Index count) {
   if constexpr (Size > 0) {
@@ -163,24 +165,25 @@ RECUR_ALWAYS_INLINE void copy_few(const Scalar* from, Scalar* to, Index count) {
 }
 template <class Packet, class Scalar>
 RECUR_ALWAYS_INLINE Packet packet_load_part(const Scalar* from, Index count) {
-  constexpr int width = packets::unpacket_traits<Packet>::size;
-  if (count == width) {
-    return packets::ploadu<Packet>(from);
+  if constexpr (requires { RegisterParts<Packet>::load(from, count); }) {
+    return RegisterParts<Packet>::load(from, count);
+  } else {
+    constexpr int width = packets::unpacket_traits<Packet>::size;
+    Scalar buffer[width] = {};
+    copy_few<width>(from, buffer, count);
+    return packets::ploadu<Packet>(buffer);
   }
-  Scalar buffer[width] = {};
-  copy_few<width / 2>(from, buffer, count);
-  return packets::ploadu<Packet>(buffer);
 }
 template <class Packet, class Scalar>
 RECUR_ALWAYS_INLINE void packet_store_part(const Packet& x, Scalar* to, Index count) {
-  constexpr int width = packets::unpacket_traits<Packet>::size;
-  if (count == width) {
-    packets::pstoreu(to, x);
-    return;
+  if constexpr (requires { RegisterParts<Packet>::store(x, to, count); }) {
+    RegisterParts<Packet>::store(x, to, count);
+  } else {
+    constexpr int width = packets::unpacket_traits<Packet>::size;
+    Scalar buffer[width];
+    packets::pstoreu(buffer, x);
+    copy_few<width>(buffer, to, count);
   }
-  Scalar buffer[width];
-  packets::pstoreu(buffer, x);
-  copy_few<width / 2>(buffer, to, count);
 }
 
 template <class Packet, int Width>
@@ -216,20 +219,6 @@ RECUR_ALWAYS_INLINE Floats16 packet_min(const Floats16& x, const Floats16& bound
 }
 RECUR_ALWAYS_INLINE Doubles8 packet_min(const Doubles8& x, const Doubles8& bound) {
   return _mm512_maskz_min_pd(0xff, bound, x);
-}
-template <>
-RECUR_ALWAYS_INLINE Floats16 packet_load_part<Floats16, float>(const float* from, Index count) {
-  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1), from);
-}
-template <>
-RECUR_ALWAYS_INLINE Doubles8 packet_load_part<Doubles8, double>(const double* from, Index count) {
-  return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1U << count) - 1), from);
-}
-RECUR_ALWAYS_INLINE void packet_store_part(const Floats16& x, float* to, Index count) {
-  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1U << count) - 1), x);
-}
-RECUR_ALWAYS_INLINE void packet_store_part(const Doubles8& x, double* to, Index count) {
-  _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1U << count) - 1), x);
 }
 RECUR_ALWAYS_INLINE Floats16 packet_where_positive(const Floats16& y, const Floats16& a,
                                                    const Floats16& b) {
@@ -365,17 +354,17 @@ struct Vec {
   }
 
   /// The bits of a plus those of x moved up by `up`, as whole numbers.
-  friend RECUR_ALWAYS_INLINE Vec add_bits(const Vec& a, const Vec& x, int up) requires(
-      has_lookup<Scalar>) {
-    return make(detail::packet_on_bits(
-        [up](auto bits, auto more) { return bits + (more << up); }, a.p, x.p));
+  friend RECUR_ALWAYS_INLINE Vec add_bits(const Vec& a, const Vec& x,
+                                          int up) requires(has_lookup<Scalar>) {
+    return make(detail::packet_on_bits([up](auto bits, auto more) { return bits + (more << up); },
+                                       a.p, x.p));
   }
 
   /// Of the table, in each lane, what the lowest four bits of x name, after moving x's bits down by
   /// `down`. The table starts at a multiple of 64 bytes.
   template <class Entry>
-  friend RECUR_ALWAYS_INLINE Vec lookup(const Entry (&table)[16], const Vec& x, int down) requires(
-      has_lookup<Scalar>) {
+  friend RECUR_ALWAYS_INLINE Vec lookup(const Entry (&table)[16], const Vec& x,
+                                        int down) requires(has_lookup<Scalar>) {
     return make(detail::packet_lookup(
         table, detail::packet_on_bits([down](auto bits) { return bits >> down; }, x.p)));
   }
