@@ -122,6 +122,13 @@ TEST(TransposedProduct, AroundItsBlocks) {
   }
 }
 
+// Rows of A on a page each: with narrow panels their blocks are copied.
+TEST(TransposedProduct, OfRowsFarApart) {
+  check_transposed<float>(1100, 20, 97);
+  check_transposed<float>(820, 7, 130);
+  check_transposed<double>(520, 10, 97);
+}
+
 // 64 bytes are a line of the cache.
 TEST(TransposedProduct, RowsAreAnOddNumberOfLinesApart) {
   using recur::kernels::spread_row;
