@@ -7,9 +7,9 @@
 //
 // 10 units, 128 sequences, AVX-512: inference of an LSTM a sixth less time, of a GRU a ninth, of an
 // RNN a quarter; 5 units two fifths to a half. Training of 10 units 1 % more to 8 % less, of 5 an
-// eighth to a third less: backward, which sums over the sequences, is as elsewhere. AVX2: 6 units an
-// eighth to a quarter less, training 4 to 11 %. (Numbers of lanes known to the compiler: 2 to 7 %
-// less time, RNN up to 20, and 50 KB of code.)
+// eighth to a third less: backward, which sums over the sequences, is as elsewhere. AVX2: 6 units
+// an eighth to a quarter less, training 4 to 11 %. (Numbers of lanes known to the compiler: 2 to 7
+// % less time, RNN up to 20, and 50 KB of code.)
 #pragma once
 
 #include <algorithm>  // std::max, std::min

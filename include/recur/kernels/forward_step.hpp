@@ -92,11 +92,12 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, const PackedGates<E, Scalar>& w,
   do {
     const Index length = stretches.at(k);
     const Scalar* weights = block.data + k * block.width;
-    gemm_panel<Scalar>(rows, block.width, length,
-                       {h.data + k * h.column_stride, h.row_stride, h.column_stride}, weights,
-                       block.width, {sums, block.width}, start, nullptr,
-                       panel_ahead(count_of_tiles(rows), length, block.width,
-                                   k + length < depth ? weights + length * block.width : ahead));
+    gemm_panel<Scalar>(
+        rows, block.width, length, {h.data + k * h.column_stride, h.row_stride, h.column_stride},
+        weights, block.width, {sums, block.width}, start, nullptr,
+        panel_ahead(count_of_tiles(rows, vectors_of_tile(block.width / native_width<Scalar>)),
+                    length, block.width,
+                    k + length < depth ? weights + length * block.width : ahead));
     start = Start::accumulate;
     k += length;
   } while (k < depth);

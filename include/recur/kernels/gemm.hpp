@@ -125,6 +125,18 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
       const auto [first, last, next] = groups[g];
       const bool row_of_panels = group > panel && last - first == group;
       for (Index n = first; n < last; n += row_of_panels ? group : panel) {
+        // A panel and the one behind it, if it is whole registers: see gemm_row_of_two.
+        const Index behind = std::min(panel, last - n - panel);
+        if (M == 1 && !row_of_panels && behind > 0 && behind % native_width<Scalar> == 0 &&
+            K <= detail::k_block && parts_from >= N) {
+          detail::with_constant<tile_vectors>(behind / native_width<Scalar>, [&](auto vectors) {
+            detail::gemm_row_of_two<Vec<Scalar>, tile_vectors, vectors.value>(
+                K, a.data, a.column_stride, b.data + n * K, panel * K, c.data + n, start,
+                bias_from(start, n));
+          });
+          n += behind;
+          continue;
+        }
         const Index width = panel_width<Scalar>(N, n);
         const Index parts = n < parts_from ? 1 : parts_of_sum(K, width / native_width<Scalar>);
         if (parts > 1 &&
@@ -159,7 +171,8 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
             detail::gemm_panel<Scalar>(
                 rows, std::min(panel, N - n), depth, block, weights, width, sum, from,
                 bias_from(from, n),
-                detail::panel_ahead(detail::count_of_tiles(rows), depth, width, ahead));
+                detail::panel_ahead(detail::count_of_tiles(rows, width / native_width<Scalar>),
+                                    depth, width, ahead));
           }
           from = Start::accumulate;
         } while (k < K);

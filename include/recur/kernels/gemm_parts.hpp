@@ -197,7 +197,7 @@ void gemm_panel_by_turns(Index M, const Tiles<Scalar>& tiles) {
     });
     return;
   }
-  constexpr int most = tile_rows * tile_vectors / 4;
+  constexpr int most = tile_sums / 4;
   Tiles<Scalar> stretch = tiles;
   for (Index j = 0; j < stretches; ++j) {
     stretch.K = j + 1 < stretches ? length : tiles.K - j * length;
@@ -315,7 +315,7 @@ bool gemm_panel_in_parts(Index parts, Index M, Index columns, Index K, const Gem
   bool done = false;
   with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
     constexpr int Vectors = vectors.value;
-    constexpr int most = std::min(tile_rows, tile_rows * tile_vectors / Vectors / 2);
+    constexpr int most = std::min(tile_rows, tile_sums / Vectors / 2);
     done = M == 1 || (parts == 2 && (Vectors == 2 || M <= 2 * most || K < 64));
     if constexpr (Vectors == 1) {
       gemm_panel_by_turns<V>(M, tiles);

@@ -26,9 +26,16 @@
 
 namespace recur::inline RECUR_ABI::kernels {
 
-// Registers: tile_rows × tile_vectors sums, tile_vectors of B, one of A.
+// Registers: rows_of_tile × tile_vectors sums, tile_vectors of B, one of A; without multiply_add
+// one of a product. Of sixteen, tiles have twelve sums, whatever their width. (AVX2: 6 × 2 instead
+// of 4 × 3 took 1 to 3 % longer, for three gates, 2 and then 1 register, up to 12; 6 × 1, whose
+// sums do not hide the latency of an addition, a quarter longer than 12 × 1.)
 inline constexpr int tile_rows = 6;
-inline constexpr int tile_vectors = register_count >= 32 ? 4 : 2;
+inline constexpr int tile_vectors = register_count >= 32 ? 4 : has_multiply_add ? 3 : 2;
+constexpr int rows_of_tile(Index vectors) {
+  return tile_vectors == 3 ? 12 / static_cast<int>(vectors) : tile_rows;
+}
+inline constexpr int tile_sums = rows_of_tile(tile_vectors) * tile_vectors;
 template <class Scalar>
 inline constexpr Index tile_columns = tile_vectors* native_width<Scalar>;
 
@@ -71,8 +78,15 @@ inline constexpr Index m_block = 96;
 // Products of so many terms take longer than C takes to come from the memory: it is fetched first.
 inline constexpr Index far_ahead = 48;
 
-// Tiles that so many rows of C are cut into.
-constexpr Index count_of_tiles(Index M) { return (M + tile_rows - 1) / tile_rows; }
+// Tiles that so many rows of C are cut into, in a panel of so many registers.
+constexpr Index count_of_tiles(Index M, Index vectors) {
+  return (M + rows_of_tile(vectors) - 1) / rows_of_tile(vectors);
+}
+
+// Registers of the tiles in the first columns of a panel of so many: 4 are 2 and 2, not 3 and 1.
+constexpr Index vectors_of_tile(Index panel) {
+  return panel <= tile_vectors ? panel : panel == 4 && rows_of_tile(2) > 4 ? 2 : tile_vectors;
+}
 
 // What the tiles of a panel have in common: C (· × up to tile_vectors registers) = start + A B,
 // over K rows of B that are b_stride apart. last: columns of the last register that are C's.
@@ -89,18 +103,20 @@ struct Tiles {
   Ahead<Scalar> ahead = {};
 };
 
-// What a tile multiplies by: a column of its rows of A, three of them by one address and the others
-// by another, and a row of B.
+// What a tile multiplies by: a column of its rows of A, three of them by one address, and a row of
+// B.
 template <class V, int Rows, int Vectors>
 class TileFactors {
  public:
   using Scalar = typename V::Scalar;
 
   TileFactors() = default;
-  RECUR_ALWAYS_INLINE TileFactors(const Scalar* a, Index a_row, const Scalar* b)
-      : front_(a), behind_(a + half * a_row), b_(b) {
-    keep_in_general_register(front_);
-    keep_in_general_register(behind_);
+  RECUR_ALWAYS_INLINE TileFactors(const Scalar* a, Index a_row, const Scalar* b) : b_(b) {
+    RECUR_UNROLL
+    for (int m = 0; m < Rows; m += at_once) {
+      rows_[m / at_once] = a + m * a_row;
+      keep_in_general_register(rows_[m / at_once]);
+    }
     keep_in_general_register(b_);
   }
 
@@ -119,22 +135,23 @@ class TileFactors {
     }
     RECUR_UNROLL
     for (int m = 0; m < Rows; ++m) {
-      const V factor(m < half ? front_[m * a_row] : behind_[(m - half) * a_row]);
+      const V factor(rows_[m / at_once][m % at_once * a_row]);
       RECUR_UNROLL
       for (int v = 0; v < Vectors; ++v) {
         sum[m][v] = multiply_add(factor, row[v], sum[m][v]);
       }
     }
     keep_in_general_register(a_column);
-    front_ += a_column;
-    behind_ += a_column;
+    RECUR_UNROLL
+    for (const Scalar*& row_of_a : rows_) {
+      row_of_a += a_column;
+    }
     b_ += b_stride;
   }
 
  private:
-  static constexpr int half = Rows > 3 ? 3 : Rows;
-  const Scalar* front_;
-  const Scalar* behind_;
+  static constexpr int at_once = 3;
+  const Scalar* rows_[(Rows + at_once - 1) / at_once];
   const Scalar* b_;
 };
 
@@ -264,11 +281,11 @@ RECUR_ALWAYS_INLINE void with_constant(Index n, F&& f) {
 // All M rows, in tiles whose heights differ by at most one.
 template <class V, int Vectors, class Scalar>
 void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
-  const Index count = count_of_tiles(M);
+  const Index count = count_of_tiles(M, Vectors);
   const Index low = count > 1 ? M / count : M;  // the first ones have so many rows,
   const Index high = M - count * low;           // the last `high` one more
   const auto multiply = [&](Index height, Index begin, Index end, Index first) {
-    with_constant<tile_rows>(
+    with_constant<rows_of_tile(Vectors)>(
         height, [&](auto rows) { gemm_tiles<V, rows.value, Vectors>(tiles, begin, end, first); });
   };
   multiply(low, 0, count - high, 0);
@@ -283,19 +300,21 @@ void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const S
                 Index b_stride, const GemmC<Scalar>& c, Start start, const Scalar* bias = nullptr,
                 Ahead<Scalar> ahead = {}) {
   using V = Vec<Scalar>;
-  for (Index n = 0; n < columns; n += tile_columns<Scalar>) {
-    const Index rest = columns - n;
-    with_constant<tile_vectors>((rest + V::width - 1) / V::width, [&](auto vectors) {
-      const Index last = std::min<Index>(V::width, rest - (vectors.value - 1) * V::width);
-      gemm_columns<V, vectors.value>(M, Tiles<Scalar>{K,
-                                                      a,
-                                                      b + n,
-                                                      b_stride,
-                                                      {c.data + n, c.row_stride},
-                                                      last,
-                                                      start,
-                                                      start == Start::bias ? bias + n : nullptr,
-                                                      ahead});
+  for (Index n = 0; n < columns;) {
+    const Index registers = (columns - n + V::width - 1) / V::width;
+    with_constant<tile_vectors>(vectors_of_tile(registers), [&](auto v) {
+      constexpr int vectors = v.value;
+      const Index last = std::min<Index>(V::width, columns - n - (vectors - 1) * V::width);
+      gemm_columns<V, vectors>(M, Tiles<Scalar>{K,
+                                                a,
+                                                b + n,
+                                                b_stride,
+                                                {c.data + n, c.row_stride},
+                                                last,
+                                                start,
+                                                start == Start::bias ? bias + n : nullptr,
+                                                ahead});
+      n += vectors * V::width;
     });
   }
 }
@@ -339,6 +358,37 @@ void gemm_row(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index p
   sums_of_row<Panels, Vectors>(K, a, a_stride, b, panel_stride, sum);
   RECUR_UNROLL
   for (int v = 0; v < Panels * Vectors; ++v) {
+    if (start != Start::zero) {
+      sum[v] = sum[v] + V::load((start == Start::bias ? bias : c) + v * V::width);
+    }
+    sum[v].store(c + v * V::width);
+  }
+}
+
+// The same of two panels of different widths, which are whole registers, one behind the other.
+template <class V, int First, int Second, class Scalar>
+void gemm_row_of_two(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index panel_stride,
+                     Scalar* c, Start start, const Scalar* bias) {
+  V sum[First + Second];
+  RECUR_UNROLL
+  for (V& element : sum) {
+    element = V(Scalar(0));
+  }
+  const Scalar* second = b + panel_stride;
+  for (Index k = K; k > 0; --k) {
+    const V factor(*a);
+    RECUR_UNROLL
+    for (int v = 0; v < First + Second; ++v) {
+      const Scalar* place = v < First ? b + v * V::width : second + (v - First) * V::width;
+      sum[v] = multiply_add(factor, V::load(place), sum[v]);
+    }
+    keep_in_general_register(a_stride);
+    a += a_stride;
+    b += First * V::width;
+    second += Second * V::width;
+  }
+  RECUR_UNROLL
+  for (int v = 0; v < First + Second; ++v) {
     if (start != Start::zero) {
       sum[v] = sum[v] + V::load((start == Start::bias ? bias : c) + v * V::width);
     }

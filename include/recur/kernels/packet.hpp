@@ -261,6 +261,13 @@ inline constexpr int smallest_width =
 /// Vector registers of the machine: 32 with AVX-512 and on 64-bit ARM, else 16.
 inline constexpr int register_count = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 
+/// Whether a · b + c is one instruction.
+#if defined(EIGEN_VECTORIZE_FMA) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMA)
+inline constexpr bool has_multiply_add = true;
+#else
+inline constexpr bool has_multiply_add = false;
+#endif
+
 /// Whether a register can be a table of sixteen numbers, looked up in one instruction.
 #ifdef EIGEN_VECTORIZE_AVX512
 template <class Scalar>
