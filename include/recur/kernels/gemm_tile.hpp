@@ -27,13 +27,13 @@
 namespace recur::inline RECUR_ABI::kernels {
 
 // Registers: rows_of_tile × tile_vectors sums, tile_vectors of B, one of A; without multiply_add
-// one of a product. Of sixteen, tiles have twelve sums, whatever their width. (AVX2: 6 × 2 instead
-// of 4 × 3 took 1 to 3 % longer, for three gates, 2 and then 1 register, up to 12; 6 × 1, whose
-// sums do not hide the latency of an addition, a quarter longer than 12 × 1.)
+// one of a product. Of sixteen, tiles have twelve sums, or eight, which just hide the latency of an
+// addition. (AVX2: 6 × 2 instead of 4 × 3 took 1 to 3 % longer, for three gates, which are 2 and
+// then 1 register, up to 12; 6 × 1 instead of 8 × 1 a fifth.)
 inline constexpr int tile_rows = 6;
 inline constexpr int tile_vectors = register_count >= 32 ? 4 : has_multiply_add ? 3 : 2;
 constexpr int rows_of_tile(Index vectors) {
-  return tile_vectors == 3 ? 12 / static_cast<int>(vectors) : tile_rows;
+  return tile_vectors != 3 || vectors == 2 ? tile_rows : vectors == 1 ? 8 : 4;
 }
 inline constexpr int tile_sums = rows_of_tile(tile_vectors) * tile_vectors;
 template <class Scalar>

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// Loads and stores of the first few lanes of a register, in the instructions of each machine: in
-// pieces of four, two and one, which go straight into the register and out of it. By way of a
-// buffer, the load of the whole would wait until the pieces had reached the cache: with AVX2, 10
-// units and 128 sequences took twice as long, 33 units and 16 sequences up to two fifths longer.
-// AVX-512 has masks.
+// Loads and stores of the first few lanes of a register, in the instructions of each machine. By
+// way of a buffer, the load of the whole would wait until the pieces written there had reached the
+// cache: with AVX2, 10 units and 128 sequences took twice as long, 33 units and 16 sequences up to
+// two fifths longer. AVX-512 has masks. AVX has them, too, but AMD's processors store by them
+// slowly (10 units, training: a third longer), so it stores pieces of four, two and one, as SSE and
+// NEON do.
 #pragma once
+
+#include <cstdint>
 
 #include "recur/config.hpp"
 
@@ -80,14 +83,9 @@ struct RegisterParts<__m256> {
   using Half = RegisterParts<__m128>;
 
   static RECUR_ALWAYS_INLINE __m256 load(const float* from, Index count) {
-    if (count == 8) {
-      return _mm256_loadu_ps(from);
-    }
-    if ((count & 4) == 0) {
-      return _mm256_zextps128_ps256(Half::load(from, count));
-    }
-    const __m256 four = _mm256_zextps128_ps256(_mm_loadu_ps(from));
-    return _mm256_insertf128_ps(four, Half::load(from + 4, count & 3), 1);
+    static constexpr std::int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_maskload_ps(
+        from, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes + 8 - count)));
   }
   static RECUR_ALWAYS_INLINE void store(__m256 x, float* to, Index count) {
     if (count == 8) {
@@ -106,14 +104,9 @@ struct RegisterParts<__m256d> {
   using Half = RegisterParts<__m128d>;
 
   static RECUR_ALWAYS_INLINE __m256d load(const double* from, Index count) {
-    if (count == 4) {
-      return _mm256_loadu_pd(from);
-    }
-    if ((count & 2) == 0) {
-      return _mm256_zextpd128_pd256(Half::load(from, count));
-    }
-    const __m256d two = _mm256_zextpd128_pd256(_mm_loadu_pd(from));
-    return _mm256_insertf128_pd(two, Half::load(from + 2, count & 1), 1);
+    static constexpr std::int64_t lanes[8] = {-1, -1, -1, -1};
+    return _mm256_maskload_pd(
+        from, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes + 4 - count)));
   }
   static RECUR_ALWAYS_INLINE void store(__m256d x, double* to, Index count) {
     if (count == 4) {
