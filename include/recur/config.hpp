@@ -48,6 +48,13 @@
 #define RECUR_ABI RECUR_JOIN(RECUR_INSTRUCTION_SET, alone)
 #endif
 
+// Whether a · b + c is one instruction.
+#if defined(EIGEN_VECTORIZE_FMA) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMA)
+#define RECUR_HAS_MULTIPLY_ADD 1
+#else
+#define RECUR_HAS_MULTIPLY_ADD 0
+#endif
+
 // For the few functions whose speed hangs on their being inlined into a register-blocked loop.
 #if defined(__GNUC__) || defined(__clang__)
 #define RECUR_ALWAYS_INLINE inline __attribute__((always_inline))

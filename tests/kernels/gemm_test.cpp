@@ -122,10 +122,13 @@ TEST(Gemm, EveryNumberOfColumns) {
   check_all_columns<double>();
 }
 
+// In tiles of one register and more, which may have other heights.
 TEST(Gemm, EveryNumberOfRows) {
   for (Index M = 0; M <= 70; ++M) {
-    check_product<float>(M, 17, 5);
-    check_product<double>(M, 17, 5);
+    for (const Index N : {3, 9, 17, 30}) {
+      check_product<float>(M, N, 5);
+      check_product<double>(M, N, 5);
+    }
   }
 }
 

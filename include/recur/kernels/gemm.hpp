@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // Matrix products of the shapes that recurrent layers need: C (M × N) = start + A B. C is held in
-// registers, a tile of up to `tile_rows` rows and `tile_vectors` vector registers; A is read scalar
-// by scalar and broadcast, B register by register from *panels*: `tile_columns` columns, row after
-// row in one stream. Weights are packed into panels once (packed_weights.hpp); what is not, a panel
-// at a time on the stack, which is soon paid for by the many rows of A that are multiplied with it.
+// registers, a tile of some rows and up to `tile_vectors` vector registers; A is read scalar by
+// scalar and broadcast, B register by register from *panels*: `tile_columns` columns, row after row
+// in one stream. Weights are packed into panels once (packed_weights.hpp); what is not, a panel at
+// a time on the stack, which is soon paid for by the many rows of A that are multiplied with it.
 // Nothing is allocated: Eigen's own products pack both operands every time and allocate above 128
 // KB, which costs more than the product itself at one time step.
 //
@@ -130,7 +130,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
         if (M == 1 && !row_of_panels && behind > 0 && behind % native_width<Scalar> == 0 &&
             K <= detail::k_block && parts_from >= N) {
           detail::with_constant<tile_vectors>(behind / native_width<Scalar>, [&](auto vectors) {
-            detail::gemm_row_of_two<Vec<Scalar>, tile_vectors, vectors.value>(
+            detail::gemm_row_of_two<Vec<Scalar>, vectors.value>(
                 K, a.data, a.column_stride, b.data + n * K, panel * K, c.data + n, start,
                 bias_from(start, n));
           });

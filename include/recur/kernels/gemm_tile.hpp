@@ -85,7 +85,7 @@ constexpr Index count_of_tiles(Index M, Index vectors) {
 
 // Registers of the tiles in the first columns of a panel of so many: 4 are 2 and 2, not 3 and 1.
 constexpr Index vectors_of_tile(Index panel) {
-  return panel <= tile_vectors ? panel : panel == 4 && rows_of_tile(2) > 4 ? 2 : tile_vectors;
+  return panel <= tile_vectors ? panel : panel == 4 && tile_vectors == 3 ? 2 : tile_vectors;
 }
 
 // What the tiles of a panel have in common: C (· × up to tile_vectors registers) = start + A B,
@@ -351,49 +351,48 @@ RECUR_ALWAYS_INLINE void sums_of_row(Index K, const Scalar* a, Index a_stride, c
 }
 
 // One row of C, so summed.
-template <class V, int Panels, int Vectors, class Scalar>
-void gemm_row(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index panel_stride,
-              Scalar* c, Start start, const Scalar* bias = nullptr) {
-  V sum[Panels * Vectors];
-  sums_of_row<Panels, Vectors>(K, a, a_stride, b, panel_stride, sum);
+template <class V, int Count, class Scalar>
+RECUR_ALWAYS_INLINE void give_row(V (&sum)[Count], Scalar* c, Start start, const Scalar* bias) {
   RECUR_UNROLL
-  for (int v = 0; v < Panels * Vectors; ++v) {
+  for (int v = 0; v < Count; ++v) {
     if (start != Start::zero) {
       sum[v] = sum[v] + V::load((start == Start::bias ? bias : c) + v * V::width);
     }
     sum[v].store(c + v * V::width);
   }
 }
+template <class V, int Panels, int Vectors, class Scalar>
+void gemm_row(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index panel_stride,
+              Scalar* c, Start start, const Scalar* bias = nullptr) {
+  V sum[Panels * Vectors];
+  sums_of_row<Panels, Vectors>(K, a, a_stride, b, panel_stride, sum);
+  give_row(sum, c, start, bias);
+}
 
-// The same of two panels of different widths, which are whole registers, one behind the other.
-template <class V, int First, int Second, class Scalar>
+// The same of a whole panel and of what stands behind it, `Vectors` registers.
+template <class V, int Vectors, class Scalar>
 void gemm_row_of_two(Index K, const Scalar* a, Index a_stride, const Scalar* b, Index panel_stride,
                      Scalar* c, Start start, const Scalar* bias) {
-  V sum[First + Second];
+  V sum[tile_vectors + Vectors];
   RECUR_UNROLL
   for (V& element : sum) {
     element = V(Scalar(0));
   }
-  const Scalar* second = b + panel_stride;
+  const Scalar* behind = b + panel_stride;
   for (Index k = K; k > 0; --k) {
     const V factor(*a);
     RECUR_UNROLL
-    for (int v = 0; v < First + Second; ++v) {
-      const Scalar* place = v < First ? b + v * V::width : second + (v - First) * V::width;
-      sum[v] = multiply_add(factor, V::load(place), sum[v]);
+    for (int v = 0; v < tile_vectors + Vectors; ++v) {
+      const Scalar* row =
+          v < tile_vectors ? b + v * V::width : behind + (v - tile_vectors) * V::width;
+      sum[v] = multiply_add(factor, V::load(row), sum[v]);
     }
     keep_in_general_register(a_stride);
     a += a_stride;
-    b += First * V::width;
-    second += Second * V::width;
+    b += tile_vectors * V::width;
+    behind += Vectors * V::width;
   }
-  RECUR_UNROLL
-  for (int v = 0; v < First + Second; ++v) {
-    if (start != Start::zero) {
-      sum[v] = sum[v] + V::load((start == Start::bias ? bias : c) + v * V::width);
-    }
-    sum[v].store(c + v * V::width);
-  }
+  give_row(sum, c, start, bias);
 }
 
 }  // namespace detail

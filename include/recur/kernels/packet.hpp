@@ -193,7 +193,7 @@ RECUR_ALWAYS_INLINE void packet_transpose(packets::PacketBlock<Packet, Width>& s
 
 // Where vectors round a · b + c once, single scalars do: the same bits at every width. Elsewhere
 // std::fma would be a slow function.
-#if defined(EIGEN_VECTORIZE_FMA) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMA)
+#if RECUR_HAS_MULTIPLY_ADD
 RECUR_ALWAYS_INLINE float packet_multiply_add(const float& a, const float& b, const float& c) {
   return std::fma(a, b, c);
 }
@@ -262,11 +262,7 @@ inline constexpr int smallest_width =
 inline constexpr int register_count = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 
 /// Whether a · b + c is one instruction.
-#if defined(EIGEN_VECTORIZE_FMA) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMA)
-inline constexpr bool has_multiply_add = true;
-#else
-inline constexpr bool has_multiply_add = false;
-#endif
+inline constexpr bool has_multiply_add = RECUR_HAS_MULTIPLY_ADD != 0;
 
 /// Whether a register can be a table of sixteen numbers, looked up in one instruction.
 #ifdef EIGEN_VECTORIZE_AVX512
@@ -361,17 +357,17 @@ struct Vec {
   }
 
   /// The bits of a plus those of x moved up by `up`, as whole numbers.
-  friend RECUR_ALWAYS_INLINE Vec add_bits(const Vec& a, const Vec& x,
-                                          int up) requires(has_lookup<Scalar>) {
-    return make(detail::packet_on_bits([up](auto bits, auto more) { return bits + (more << up); },
-                                       a.p, x.p));
+  friend RECUR_ALWAYS_INLINE Vec add_bits(const Vec& a, const Vec& x, int up) requires(
+      has_lookup<Scalar>) {
+    return make(detail::packet_on_bits(
+        [up](auto bits, auto more) { return bits + (more << up); }, a.p, x.p));
   }
 
   /// Of the table, in each lane, what the lowest four bits of x name, after moving x's bits down by
   /// `down`. The table starts at a multiple of 64 bytes.
   template <class Entry>
-  friend RECUR_ALWAYS_INLINE Vec lookup(const Entry (&table)[16], const Vec& x,
-                                        int down) requires(has_lookup<Scalar>) {
+  friend RECUR_ALWAYS_INLINE Vec lookup(const Entry (&table)[16], const Vec& x, int down) requires(
+      has_lookup<Scalar>) {
     return make(detail::packet_lookup(
         table, detail::packet_on_bits([down](auto bits) { return bits >> down; }, x.p)));
   }

@@ -17,7 +17,7 @@ namespace recur::inline RECUR_ABI::kernels::detail {
 
 /// Whether there is a TurnedMatrix of such a row.
 template <class Scalar>
-inline constexpr bool has_quarters = std::is_same_v<Scalar, float>&& native_width<Scalar> == 16;
+inline constexpr bool has_quarters = std::is_same_v<Scalar, float> && native_width<Scalar> == 16;
 
 /// So many products are worth turning the matrix first.
 inline constexpr Index enough_products = 8;

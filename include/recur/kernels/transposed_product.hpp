@@ -86,7 +86,7 @@ RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, 
                                                              : nullptr;
       f(m, rows, k, depth,
         as_it_is ? RowsB<Scalar>{a.row(k) + m, a.row_stride} : RowsB<Scalar>{copy, width},
-        Ahead<Scalar>{next, a.row_stride, tile_rows});
+        Ahead<Scalar>{next, a.row_stride, rows_of_tile(tile_vectors)});
       k += depth;
       if (k == end) {
         end = std::min(K, k + together);
