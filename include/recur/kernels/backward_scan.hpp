@@ -220,11 +220,12 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
       }
     }
   };
-  // Registers, of products that are no longer than a block. (AVX2, where four are a panel and one
-  // register: an RNN of 32 units trains in a fifth less time, LSTM and GRU in a tenth.)
+  // Registers of a panel, or of a panel and one more, which are summed in parts both; of products
+  // that are no longer than a block. (AVX2: an RNN of 32 units trains in a sixth less time, LSTM
+  // and GRU in a tenth.)
   constexpr Index width = native_width<Scalar>;
   constexpr int most = static_cast<int>(
-      std::min<Index>(std::max(tile_vectors, 4), detail::k_block / (E::gates * width)));
+      std::min<Index>(tile_vectors == 3 ? 4 : tile_vectors, detail::k_block / (E::gates * width)));
   if constexpr (most > 0) {
     if (last.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= most * width) {
       if constexpr (detail::has_quarters<Scalar>) {

@@ -15,7 +15,7 @@
 // 6 % slower).
 #pragma once
 
-#include <algorithm>  // std::min
+#include <algorithm>  // std::max, std::min
 #include <cstdint>
 #include <type_traits>  // std::integral_constant
 
@@ -300,21 +300,20 @@ void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const S
                 Index b_stride, const GemmC<Scalar>& c, Start start, const Scalar* bias = nullptr,
                 Ahead<Scalar> ahead = {}) {
   using V = Vec<Scalar>;
-  for (Index n = 0; n < columns;) {
-    const Index registers = (columns - n + V::width - 1) / V::width;
-    with_constant<tile_vectors>(vectors_of_tile(registers), [&](auto v) {
-      constexpr int vectors = v.value;
-      const Index last = std::min<Index>(V::width, columns - n - (vectors - 1) * V::width);
-      gemm_columns<V, vectors>(M, Tiles<Scalar>{K,
-                                                a,
-                                                b + n,
-                                                b_stride,
-                                                {c.data + n, c.row_stride},
-                                                last,
-                                                start,
-                                                start == Start::bias ? bias + n : nullptr,
-                                                ahead});
-      n += vectors * V::width;
+  for (Index n = 0, behind = 0; n < columns; n = behind) {
+    const Index registers = vectors_of_tile((columns - n + V::width - 1) / V::width);
+    behind = n + registers * V::width;
+    const Index last = V::width - std::max<Index>(0, behind - columns);
+    with_constant<tile_vectors>(registers, [&](auto vectors) {
+      gemm_columns<V, vectors.value>(M, Tiles<Scalar>{K,
+                                                      a,
+                                                      b + n,
+                                                      b_stride,
+                                                      {c.data + n, c.row_stride},
+                                                      last,
+                                                      start,
+                                                      start == Start::bias ? bias + n : nullptr,
+                                                      ahead});
     });
   }
 }
