@@ -74,18 +74,30 @@ void check(Index input, Index hidden, Index rows, Rows kind) {
                                           .x_stride = input,
                                           .h_prev = h.data(),
                                           .h_stride = hidden};
-  for (const int threads : {1, 2, 3}) {
-    cells::PackedFactors<double> factors;
+  const auto check_twice = [&](int count, const char* what, auto&& add) {
     CellParameters<double> actual(sizes);
     CellParameters<double>::visit([](const auto&, auto& array) { array.setConstant(7); }, actual);
-    cells::parameter_gradients(w, those, Start::zero, threads, factors, actual);
-    cells::parameter_gradients(w, those, Start::accumulate, threads, factors, actual);
+    add(Start::zero, actual);
+    add(Start::accumulate, actual);
     CellParameters<double>::visit(
         [&](const auto& name, const auto& got, const auto& once) {
           EXPECT_LT((got - 2 * once).cwiseAbs().maxCoeff(), 1e-12 * static_cast<double>(rows))
-              << name.str() << ", threads: " << threads;
+              << name.str() << ", " << what << ": " << count;
         },
         actual, expected);
+  };
+  for (const int count : {1, 2, 3, 4}) {
+    cells::PackedFactors<double> factors;
+    check_twice(count, "threads", [&](Start start, CellParameters<double>& gradients) {
+      cells::parameter_gradients(w, those, start, count, factors, gradients);
+    });
+    check_twice(count, "parts", [&](Start start, CellParameters<double>& gradients) {
+      cells::ParameterGradients<E, double> sums(w, those, factors, gradients);
+      sums.pack(1);
+      for (Index part = count - 1; part >= 0; --part) {
+        sums.add(part, count, start);
+      }
+    });
   }
 }
 

@@ -100,8 +100,8 @@ Index groups_of(Index T, Index B, Index I, Index H, Index directions = 1) {
 TEST(BackwardPass, GroupsManySequencesOfFewUnits) {
   EXPECT_EQ(groups_of(100, 16, 10, 20), 2);
   EXPECT_EQ(groups_of(100, 15, 10, 20), 1);     // too few to share
-  EXPECT_EQ(groups_of(15, 16, 10, 20), 2);      // gradients: an eighth of the tape
-  EXPECT_EQ(groups_of(14, 16, 10, 20), 1);      // more
+  EXPECT_EQ(groups_of(4, 16, 10, 20), 2);       // 32 rows each, 30 columns of gradients
+  EXPECT_EQ(groups_of(3, 16, 10, 20), 1);       // 24
   EXPECT_EQ(groups_of(100, 64, 10, 147), 2);    // 506 KB of W_hh
   EXPECT_EQ(groups_of(100, 64, 10, 148), 1);    // 513
   EXPECT_EQ(groups_of(100, 16, 10, 20, 2), 1);  // the directions are shared

@@ -4,7 +4,6 @@
 // in layer_forward_test.cpp and backward_pass_test.cpp.
 #include "recur/layers/layer_backward.hpp"
 
-#include <tuple>  // std::tie
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -20,7 +19,8 @@ using recur::Index;
 using recur::Tensor3;
 using RNN = recur::math::RNN;
 
-// Two groups one by one, and both at once with several threads: the same bits everywhere.
+// Two groups task by task, and both at once with several threads: the same bits everywhere, and the
+// sums of all sequences as one group.
 TEST(LayerBackward, GroupsAloneOrTogether) {
   constexpr Index T = 8;
   constexpr Index B = 17;
@@ -42,74 +42,87 @@ TEST(LayerBackward, GroupsAloneOrTogether) {
   const recur::layers::DirectionBuffers<const double> recorded{
       .h = h.data(), .h_slot = B * H, .h_row = H};
 
+  using Group = recur::layers::SequenceGroup<double>;
+  using recur::kernels::Start;
   struct Result {
     Tensor3<double> d_x = Tensor3<double>(T, B, I);
-    std::vector<recur::CellParameters<double>> first;
-    std::vector<recur::CellParameters<double>> second;
+    recur::CellParameters<double> gradients;
     recur::Workspace<double> work;
+
+    explicit Result(const recur::CellSizes& sizes) : gradients(sizes) {
+      work.d_h.resize(1, B, recur::kernels::whole_registers<double>(H));
+      work.d_h.set_zero();
+      recur::CellParameters<double>::visit([](const auto&, auto& array) { array.setConstant(7); },
+                                           gradients);
+    }
+    Group group(Index first, Index last, const Tensor3<double>& by_output, Index k) {
+      return {first, last, work.chunks[k], {by_output.view()}, {d_x.view()}};
+    }
   };
-  const auto run = [&](bool together, int threads) {
-    Result result;
-    result.first.emplace_back(sizes);
-    result.second.emplace_back(sizes);
-    auto& work = result.work;
-    work.d_h.resize(1, B, recur::kernels::whole_registers<double>(H));
-    work.d_h.set_zero();
-    using Group = recur::layers::SequenceGroup<double>;
-    const std::vector<Group> groups = {{0,
-                                        8,
-                                        work.chunks[0],
-                                        result.first,
-                                        recur::kernels::Start::zero,
-                                        {d_output.view()},
-                                        {result.d_x.view()}},
-                                       {8,
-                                        B,
-                                        work.chunks[1],
-                                        result.second,
-                                        recur::kernels::Start::zero,
-                                        {d_output.view()},
-                                        {result.d_x.view()}}};
-    const recur::layers::LayerBackward<RNN, double> layer({&weights, 1}, schedule, threads);
+  // The sums of the groups by half of the rows and in the order that LayerBackward::sums states.
+  const auto in_tasks = [&](Start start) {
+    Result result(sizes);
+    const std::vector<Group> groups{result.group(0, 8, d_output, 0),
+                                    result.group(8, B, d_output, 1)};
+    const recur::layers::LayerBackward<RNN, double> layer({&weights, 1}, schedule, 1);
     for (const Index first : {5, 0}) {  // chunks of three steps and of five
       const recur::layers::Chunk chunk{first, first == 5 ? T : 5, 5 * B};
-      if (together) {
-        layer.run(chunk, 0, x.data(), I, {&recorded, 1}, groups, work);
-      } else {
-        layer.run(chunk, 0, x.data(), I, {&recorded, 1}, {&groups[1], 1}, work);
-        layer.run(chunk, 0, x.data(), I, {&recorded, 1}, {&groups[0], 1}, work);
-      }
+      layer.scan(chunk, 0, {&recorded, 1}, {&groups[1], 1}, result.work);
+      layer.scan(chunk, 0, {&recorded, 1}, {&groups[0], 1}, result.work);
+      const auto sums = [&](std::size_t g) {
+        auto of_group = layer.sums(0, chunk, x.data(), I, recorded, groups[g], result.gradients);
+        of_group.pack(1);
+        return of_group;
+      };
+      const auto one = sums(0);
+      const auto two = sums(1);
+      const Start begin = first == 5 ? start : Start::accumulate;
+      two.add(1, 2, begin);
+      one.add(1, 2, Start::accumulate);
+      one.add(0, 2, begin);
+      two.add(0, 2, Start::accumulate);
     }
     return result;
   };
-  const Result alone = run(false, 1);
-  for (const int threads : {1, 2, 3, 4}) {
-    SCOPED_TRACE(threads);
-    const Result both = run(true, threads);
-    recur::test::expect_same(both.d_x, alone.d_x, "d_x");
-    recur::test::expect_same(both.work.d_h, alone.work.d_h, "d_h");
-    recur::test::expect_same(both.first[0].weight_ih, alone.first[0].weight_ih, "weight_ih");
-    recur::test::expect_same(both.second[0].weight_hh, alone.second[0].weight_hh, "weight_hh");
+  const auto together = [&](Start start, int threads) {
+    Result result(sizes);
+    const std::vector<Group> groups{result.group(0, 8, d_output, 0),
+                                    result.group(8, B, d_output, 1)};
+    const recur::layers::LayerBackward<RNN, double> layer({&weights, 1}, schedule, threads);
+    for (const Index first : {5, 0}) {
+      layer.run({first, first == 5 ? T : 5, 5 * B}, 0, x.data(), I, {&recorded, 1}, groups,
+                {&result.gradients, 1}, start, result.work);
+    }
+    return result;
+  };
+  const auto whole = [&](Start start) {
+    Result result(sizes);
+    const Group all = result.group(0, B, d_output, 0);
+    recur::layers::LayerBackward<RNN, double>({&weights, 1}, schedule, 1)
+        .run({0, T, T * B}, 0, x.data(), I, {&recorded, 1}, {&all, 1}, {&result.gradients, 1},
+             start, result.work);
+    return result;
+  };
+  for (const Start start : {Start::zero, Start::accumulate}) {
+    SCOPED_TRACE(start == Start::zero ? "overwritten" : "added to");
+    const Result alone = in_tasks(start);
+    for (const int threads : {1, 2, 3, 4}) {
+      SCOPED_TRACE(threads);
+      const Result both = together(start, threads);
+      recur::test::expect_same(both.d_x, alone.d_x, "d_x");
+      recur::test::expect_same(both.work.d_h, alone.work.d_h, "d_h");
+      recur::test::expect_same(both.gradients.weight_ih, alone.gradients.weight_ih, "weight_ih");
+      recur::test::expect_same(both.gradients.weight_hh, alone.gradients.weight_hh, "weight_hh");
+      recur::test::expect_same(both.gradients.bias_hh, alone.gradients.bias_hh, "bias_hh");
+    }
+    const Result all = whole(start);
+    recur::test::expect_same(all.d_x, alone.d_x, "d_x of all");
+    recur::CellParameters<double>::visit(
+        [](const auto& name, const auto& array, const auto& expected) {
+          EXPECT_TRUE(array.isApprox(expected, 1e-12)) << name.str();
+        },
+        all.gradients, alone.gradients);
   }
-  // All sequences as one group: the sums.
-  Result whole;
-  whole.first.emplace_back(sizes);
-  whole.work.d_h.resize(1, B, recur::kernels::whole_registers<double>(H));
-  whole.work.d_h.set_zero();
-  const recur::layers::SequenceGroup<double> all{0,
-                                                 B,
-                                                 whole.work.chunks[0],
-                                                 whole.first,
-                                                 recur::kernels::Start::zero,
-                                                 {d_output.view()},
-                                                 {whole.d_x.view()}};
-  recur::layers::LayerBackward<RNN, double>({&weights, 1}, schedule, 1)
-      .run({0, T, T * B}, 0, x.data(), I, {&recorded, 1}, {&all, 1}, whole.work);
-  const auto& [first, second] = std::tie(alone.first[0], alone.second[0]);
-  EXPECT_TRUE(whole.first[0].weight_ih.isApprox(first.weight_ih + second.weight_ih, 1e-12));
-  EXPECT_TRUE(whole.first[0].weight_hh.isApprox(first.weight_hh + second.weight_hh, 1e-12));
-  EXPECT_TRUE(whole.first[0].bias_hh.isApprox(first.bias_hh + second.bias_hh, 1e-12));
-  recur::test::expect_same(whole.d_x, alone.d_x, "d_x of all");
 }
 
 }  // namespace

@@ -57,6 +57,16 @@ inline void pause_briefly() {
 #endif
 }
 
+/// Waits for another thread that is at work. Gives up the core where it takes long: the other may
+/// need it.
+template <class F>
+void spin_until(F&& condition) {
+  constexpr int spins_before_yield = 1000;
+  for (int spin = 0; !condition(); ++spin) {
+    spin < spins_before_yield ? pause_briefly() : std::this_thread::yield();
+  }
+}
+
 /// Threads that sleep until there is work. One for the process; whoever finds it taken does
 /// without.
 class Team {
@@ -102,9 +112,7 @@ class Team {
       wake_.notify_all();
     }
     take_parts();
-    for (int spin = 0; done_.load(std::memory_order_acquire) != parts; ++spin) {
-      spin < spins_before_yield ? pause_briefly() : std::this_thread::yield();
-    }
+    spin_until([&] { return done_.load(std::memory_order_acquire) == parts; });
     return true;
   }
 
@@ -113,7 +121,6 @@ class Team {
   // sequence, and gives up its core soon afterwards. (With 20 µs, LSTM (100, 1, 40, 64) trained 15
   // % more slowly on two threads.)
   static constexpr int spins_before_sleep = 5000;
-  static constexpr int spins_before_yield = 1000;
 
   Team() = default;
 
@@ -209,6 +216,14 @@ inline double time_of_meeting() {
     }
   });
   return least;
+}
+
+#else
+
+template <class F>
+void spin_until(F&& condition) {  // there are no others
+  while (!condition()) {
+  }
 }
 
 #endif  // RECUR_HAS_OPENMP

@@ -7,16 +7,19 @@
 // between them there is one chunk; of two, each layer takes all steps.
 //
 // Many sequences of few units go backwards in two groups, each from the top layer's last step to
-// the bottom layer's first, with gradients of its own that are added up at the end: two threads
-// meet only there. (Before, at every chunk for the gradients by the weights: LSTM (28, 64, 28, 100,
-// 3) trained 1.7 times as fast with two threads as with one, (28, 128, 28, 10, 2) 1.2 times.) The
+// the bottom layer's first: two threads need not share a step, or a product. Both groups add to the
+// same gradients, by turns: a layer's chunk to one half of their rows while the other group adds to
+// the other half. (With all products shared by the threads, LSTM (28, 64, 28, 100, 3) trained 1.7
+// times as fast with two threads as with one, (28, 128, 28, 10, 2) 1.2 times; so 1.96 and 1.6.) The
 // groups depend on the sizes alone, so that the sums have one order whatever the threads.
 #pragma once
 
 #include <algorithm>  // std::fill_n, std::max, std::min
 #include <array>
+#include <optional>
 #include <span>
 
+#include "recur/kernels/chains.hpp"
 #include "recur/layers/caller_arrays.hpp"
 #include "recur/layers/dropout.hpp"
 #include "recur/layers/layer_backward.hpp"
@@ -24,13 +27,13 @@
 
 namespace recur::inline RECUR_ABI::layers {
 
-/// Groups of sequences that go backwards by themselves: two where each has eight sequences, the
-/// gradients of one are small beside the tape, and the weights, which each group reads at every
-/// step, stay in a second-level cache.
+/// Groups of sequences that go backwards by themselves: two where each has eight sequences, and, of
+/// all steps, as many rows as there are columns of gradients to add to, and where the weights,
+/// which each group reads at every step, stay in a second-level cache. (Of fewer rows, two threads
+/// gain a tenth, but one loses 2 %.)
 template <math::Equations E, class Scalar>
 Index sequence_groups(const Network<E, Scalar>& network, const Schedule& schedule) {
   constexpr Index enough_sequences = 16;
-  constexpr Index small = 8;  // gradients: at most an eighth of the tape; of LSTM, a twelfth
   constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
   if (network.directions > 1 || !schedule.full() || schedule.batch < enough_sequences) {
     return 1;
@@ -38,7 +41,7 @@ Index sequence_groups(const Network<E, Scalar>& network, const Schedule& schedul
   for (Index k = 0; k < network.layers; ++k) {
     const CellSizes& n = network.sizes(k);
     if (n.gates * n.hidden * n.output > in_cache ||
-        small * (n.input + n.output) > schedule.steps * schedule.batch) {
+        2 * (n.input + n.output) > schedule.steps * schedule.batch) {
       return 1;
     }
   }
@@ -55,6 +58,7 @@ class BackwardPass {
   using StateView = StateOf<E, ConstView>;
   using MutableState = StateOf<E, View>;
   using Group = SequenceGroup<Scalar>;
+  using Layer = LayerBackward<E, Scalar>;
 
   BackwardPass(const Network<E, Scalar>& network, const Schedule& schedule)
       : network_(network), schedule_(schedule), groups_(sequence_groups(network, schedule)) {}
@@ -67,103 +71,120 @@ class BackwardPass {
            std::span<CellParameters<Scalar>> gradients) const;
 
  private:
+  // Two groups. Where two threads do them, each layer of a chunk is two tasks of each group: the
+  // last is half of what is added to the gradients, while the other group adds to the other half.
   void in_groups(Tape<Scalar>& tape, const ConstView& d_out, const View& d_in, bool d_initial,
                  kernels::Start start, std::span<CellParameters<Scalar>> gradients) const {
     Workspace<Scalar>& work = tape.workspace;
     const Index half = schedule_.batch / 2;
-    work.gradients.resize(gradients.size());
-    for (std::size_t k = 0; k < gradients.size(); ++k) {
-      CellParameters<Scalar>::visit(
-          [](const ParameterName&, const auto& array, auto& other) { other.resizeLike(array); },
-          gradients[k], work.gradients[k]);
-    }
-    const auto group = [&](Index k, Index memory) {
-      ChunkMemory<Scalar>& chunk = work.chunks[memory];
-      return k == 0
-                 ? Group{0, half, chunk, gradients, start, {d_out}, {}, d_initial}
-                 : Group{
-                       half, schedule_.batch, chunk, work.gradients, kernels::Start::zero, {d_out},
-                       {},   d_initial};
-    };
+    std::array<Group, 2> groups{Group{0, half, work.chunks[0], {}, {}, d_initial},
+                                Group{half, schedule_.batch, work.chunks[1], {}, {}, d_initial}};
     const int threads = kernels::useful_threads(multiply_adds());
-    if (threads == 2) {
-      reserve(group(0, 0), d_in);  // here, as it may throw
-      reserve(group(1, 1), d_in);
-      kernels::parallel_ranges(2, 2, 1, [&](Index k, Index) {
-        Group alone = group(k, k);
-        go_back({&alone, 1}, 1, 1, d_in, tape);
-      });
-    } else {  // more threads share both groups; one takes them by turns, in the same memory
-      std::array<Group, 2> both{group(0, 0), group(1, threads == 1 ? 0 : 1)};
-      go_back(both, threads == 1 ? 1 : 2, threads, d_in, tape);
+    if (threads != 2) {
+      go_back(groups, threads, d_out, d_in, start, gradients, tape);
+      return;
     }
-    kernels::parallel_ranges(
-        threads, static_cast<Index>(gradients.size()), 1, [&](Index first, Index last) {
-          for (auto k = static_cast<std::size_t>(first); k < static_cast<std::size_t>(last); ++k) {
-            CellParameters<Scalar>::visit(
-                [](const ParameterName&, const auto& part, auto& sum) { sum += part; },
-                work.gradients[k], gradients[k]);
-          }
-        });
+    for (const Group& group : groups) {
+      reserve(group, d_in);  // here, as it may throw
+    }
+    const Index T = schedule_.steps;
+    const Index L = network_.layers;
+    const Index rows = most_rows();
+    const Index steps = T - chunk_begin(schedule_, 1, T, rows);  // of a chunk
+    std::array<std::optional<typename Layer::Sums>, 2> sums;
+    const auto needed = [&](Index task) {  // the other half of this layer, all of the chunk behind
+      return task % 2 == 1 ? task : task - 2 * (L - 1);
+    };
+    kernels::parallel_chains(2 * L * ((T + steps - 1) / steps), needed, [&](Index g, Index task) {
+      const auto index = static_cast<std::size_t>(g);
+      if (task % 2 == 1) {
+        sums[index]->add(1 - g, 2, kernels::Start::accumulate);
+        return;
+      }
+      const Index last = T - task / 2 / L * steps;
+      const Index k = L - 1 - task / 2 % L;
+      const Chunk chunk{std::max<Index>(0, last - steps), last, rows};
+      const std::span<Group> group(&groups[index], 1);
+      find_rows(chunk, k, group, d_out, d_in, work);
+      with_layer(k, 1, tape, [&](const Layer& layer, const Scalar* x, Index x_row, auto recorded) {
+        layer.scan(chunk, k, recorded, group, work);
+        sums[index].emplace(layer.sums(0, chunk, x, x_row, recorded[0], group[0],
+                                       gradients[static_cast<std::size_t>(k)]));
+        sums[index]->pack(1);
+      });
+      drop_out_backward(schedule_, chunk.first, chunk.last, record_of(tape, k), group[0]);
+      sums[index]->add(g, 2, last == T ? start : kernels::Start::accumulate);
+    });
   }
 
-  // All layers, from the last step to the first; the groups' d_output is that of the top layer.
-  // at_once: groups that share a chunk with each other; those of another take it afterwards.
-  void go_back(std::span<Group> groups, std::size_t at_once, int threads, const View& d_in,
+  // All layers, from the last step to the first.
+  void go_back(std::span<Group> groups, int threads, const ConstView& d_out, const View& d_in,
+               kernels::Start start, std::span<CellParameters<Scalar>> gradients,
                Tape<Scalar>& tape) const {
-    const Index T = schedule_.steps;
+    Workspace<Scalar>& work = tape.workspace;
     const Index D = network_.directions;
     const Index together = D == 1 ? network_.layers : 1;
-    const ConstView d_out = groups[0].d_output.view;
     const Index rows = most_rows();
     for (Index above = network_.layers; above > 0; above -= together) {
       Index first = 0;
-      for (Index last = T; last > 0; last = first) {
+      for (Index last = schedule_.steps; last > 0; last = first) {
         first = chunk_begin(schedule_, D, last, rows);
-        for (std::size_t g = 0; g < groups.size(); g += at_once) {
-          chunk_back({first, last, rows}, above, above - together, groups.subspan(g, at_once),
-                     threads, d_out, d_in, tape);
+        const Chunk chunk{first, last, rows};
+        for (Index k = above - 1; k >= above - together; --k) {
+          find_rows(chunk, k, groups, d_out, d_in, work);
+          with_layer(k, threads, tape,
+                     [&](const Layer& layer, const Scalar* x, Index x_row, auto recorded) {
+                       layer.run(chunk, k, x, x_row, recorded, groups,
+                                 gradients.subspan(static_cast<std::size_t>(k * D)), start, work);
+                     });
+          for (const Group& group : groups) {
+            if (D == 1) {
+              drop_out_backward(schedule_, first, last, record_of(tape, k), group);
+            } else if (first == 0) {  // complete when all steps are done
+              drop_out_backward(schedule_, 0, schedule_.steps, record_of(tape, k), group);
+            }
+          }
         }
       }
     }
   }
 
-  // One chunk of the layers below `above`, down to `lowest`.
-  void chunk_back(const Chunk& chunk, Index above, Index lowest, std::span<Group> groups,
-                  int threads, const ConstView& d_out, const View& d_in, Tape<Scalar>& tape) const {
-    Workspace<Scalar>& work = tape.workspace;
+  // Where the gradients by the output and by the input of layer k are, of a chunk.
+  void find_rows(const Chunk& chunk, Index k, std::span<Group> groups, const ConstView& d_out,
+                 const View& d_in, Workspace<Scalar>& work) const {
     const Index D = network_.directions;
     const bool chunk_by_chunk = D == 1;
-    for (Index k = above - 1; k >= lowest; --k) {
-      for (Group& group : groups) {
-        Tensor3<Scalar>& between = chunk_by_chunk ? group.memory.between : work.d_output[k % 2];
-        const Tensor3<Scalar>& from_above =
-            chunk_by_chunk ? group.memory.between : work.d_output[(k + 1) % 2];
-        const Index step = chunk_by_chunk ? chunk.first : 0;  // the first that is there
-        group.d_output = {d_out};
-        if (k < network_.layers - 1) {
-          group.d_output = {from_above.view(), step, group.first};
-        }
-        group.d_x = {d_in};
-        if (k > 0) {
-          between.resize(chunk_by_chunk ? chunk.last - chunk.first : schedule_.steps, group.count(),
-                         D * network_.output());
-          group.d_x = {between.view(), step, group.first};
-        }
+    for (Group& group : groups) {
+      Tensor3<Scalar>& between = chunk_by_chunk ? group.memory.between : work.d_output[k % 2];
+      const Tensor3<Scalar>& from_above =
+          chunk_by_chunk ? group.memory.between : work.d_output[(k + 1) % 2];
+      const Index step = chunk_by_chunk ? chunk.first : 0;  // the first that is there
+      group.d_output = {d_out};
+      if (k < network_.layers - 1) {
+        group.d_output = {from_above.view(), step, group.first};
       }
-      if (D > 1 && chunk.last == schedule_.steps && !groups[0].d_x.absent()) {
-        const View d_x = groups[0].d_x.view;
-        std::fill_n(d_x.data(), schedule_.steps * schedule_.batch * d_x.size(2), Scalar(0));
+      group.d_x = {d_in};
+      if (k > 0) {
+        between.resize(chunk_by_chunk ? chunk.last - chunk.first : schedule_.steps, group.count(),
+                       D * network_.output());
+        group.d_x = {between.view(), step, group.first};
       }
-      layer_backward(chunk, k, groups, threads, tape);
+    }
+    if (D > 1 && chunk.last == schedule_.steps && !groups[0].d_x.absent()) {
+      const View d_x = groups[0].d_x.view;
+      std::fill_n(d_x.data(), schedule_.steps * schedule_.batch * d_x.size(2), Scalar(0));
     }
   }
 
-  // One layer, one chunk.
-  void layer_backward(const Chunk& chunk, Index k, std::span<const Group> groups, int threads,
-                      Tape<Scalar>& tape) const {
+  static const LayerTape<Scalar>& record_of(const Tape<Scalar>& tape, Index k) {
+    return tape.layers[static_cast<std::size_t>(k)];
+  }
+
+  // f(layer, x, x_row, recorded): layer k, and what forward read and left.
+  template <class F>
+  void with_layer(Index k, int threads, const Tape<Scalar>& tape, F&& f) const {
     static const Tensor3<Scalar> nothing;
-    const LayerTape<Scalar>& record = tape.layers[static_cast<std::size_t>(k)];
+    const LayerTape<Scalar>& record = record_of(tape, k);
     const Index width = network_.sizes(k).input;
     const Scalar* in = record.input.data();
     Index in_row = width;
@@ -171,7 +192,7 @@ class BackwardPass {
       in = tape.borrowed.data();
       in_row = tape.borrowed.stride(schedule_.batch > 1 ? 1 : 0);
     } else if (record.input.size(2) == 0) {  // not behind dropout: the output below
-      in = tape.layers[static_cast<std::size_t>(k) - 1].h.data() + schedule_.batch * width;
+      in = record_of(tape, k - 1).h.data() + schedule_.batch * width;
     }
     PerDirection<DirectionBuffers<const Scalar>> recorded;
     for (std::size_t d = 0; d < network_.in_use(recorded).size(); ++d) {
@@ -179,15 +200,7 @@ class BackwardPass {
                             network_.projected() ? record.unprojected[d] : nothing, recorded[d]);
     }
     const auto weights = network_.weights(k);
-    LayerBackward<E, Scalar>(network_.in_use(weights), schedule_, threads)
-        .run(chunk, k, in, in_row, network_.in_use(recorded), groups, tape.workspace);
-    for (const Group& group : groups) {
-      if (network_.directions == 1) {
-        drop_out_backward(schedule_, chunk.first, chunk.last, record, group);
-      } else if (chunk.first == 0) {  // complete when all steps are done
-        drop_out_backward(schedule_, 0, schedule_.steps, record, group);
-      }
-    }
+    f(Layer(network_.in_use(weights), schedule_, threads), in, in_row, network_.in_use(recorded));
   }
 
   // The most rows of a chunk, the same for all layers: of each group as many as fit into a cache,
@@ -202,7 +215,8 @@ class BackwardPass {
       input = std::max(input, network_.sizes(k).input);
     }
     const Index width = math::slot_count<E> * network_.hidden() + input + network_.output();
-    const Index rows = chunk_rows<Scalar>(width * groups_, enough_rows_backward) * groups_;
+    const Index enough = groups_ == 1 ? enough_rows_backward : enough_rows_of_group;
+    const Index rows = chunk_rows<Scalar>(width * groups_, enough) * groups_;
     return std::min(std::max(rows, schedule_.batch), all);
   }
 
@@ -225,7 +239,7 @@ class BackwardPass {
     group.d_x = {d_in};
     for (Index k = 0; k < network_.layers; ++k) {
       const auto weights = network_.weights(k);
-      LayerBackward<E, Scalar>(network_.in_use(weights), schedule_, 1).reserve(chunk, group);
+      Layer(network_.in_use(weights), schedule_, 1).reserve(chunk, group);
       cells::reserve_factors<E>(network_.sizes(k), rows / schedule_.batch * group.count(),
                                 group.memory.packed);
     }
@@ -305,8 +319,8 @@ void BackwardPass<E, Scalar>::run(Tape<Scalar>& tape, const ConstView& d_output,
   }
 
   if (groups_ == 1) {
-    Group group{0, B, work.chunks[0], gradients, start, {d_out}, {}, by_initial};
-    go_back({&group, 1}, 1, max_threads(), d_in, tape);
+    Group group{0, B, work.chunks[0], {}, {}, by_initial};
+    go_back({&group, 1}, max_threads(), d_out, d_in, start, gradients, tape);
   } else {
     in_groups(tape, d_out, d_in, by_initial, start, gradients);
   }

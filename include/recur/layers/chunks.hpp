@@ -19,6 +19,10 @@ namespace recur::inline RECUR_ABI::layers {
 inline constexpr Index enough_rows_forward = 96;
 inline constexpr Index enough_rows_backward = 320;
 
+/// The same of each of two groups of sequences, whose chunks are there at the same time. (With 320,
+/// three layers of 100 units: 0 to 1 % faster, and half as much memory again.)
+inline constexpr Index enough_rows_of_group = 160;
+
 /// Rows of `width` scalars that fit into about half a second-level cache, or `enough`.
 template <class Scalar>
 Index chunk_rows(Index width, Index enough) {

@@ -109,10 +109,10 @@ void ForwardPass<E, Scalar>::run(const ConstView& x, const StateView& initial, c
     Tensor3<Scalar>& c = record != nullptr ? record->c : work.c;
     auto& slots = keep_slots ? record->slots : work.chunks[0].slots;
     auto& unprojected = record != nullptr ? record->unprojected : work.unprojected;
-    h.resize(T + 2, B, D * network_.output());
+    h.resize(T + D, B, D * network_.output());
     // In place, every row of c begins a register: what is loaded of one must not overlap what was
     // just stored of another, or it would wait for it.
-    c.resize(E::has_c ? (record != nullptr ? T + 2 : 1) : 0, B,
+    c.resize(E::has_c ? (record != nullptr ? T + D : 1) : 0, B,
              D * (record != nullptr ? hidden : kernels::whole_registers<Scalar>(hidden)));
     if (record != nullptr) {
       record->slots.resize(static_cast<std::size_t>(D));

@@ -7,7 +7,9 @@
 //   dx = d_slots W_ih; dW += d_slotsᵀ x, …    one product each
 #pragma once
 
+#include <array>
 #include <numeric>  // std::iota
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -24,6 +26,9 @@ template <math::Equations E, class Scalar>
 class LayerBackward {
  public:
   using Weights = cells::Weights<E, Scalar>;
+  using Sums = cells::ParameterGradients<E, Scalar>;
+  using Recorded = std::span<const DirectionBuffers<const Scalar>>;
+  using Groups = std::span<const SequenceGroup<Scalar>>;
 
   /// `weights`: one for each direction; must outlive this. threads: at most so many.
   LayerBackward(std::span<const Weights> weights, const Schedule& schedule, int threads)
@@ -32,29 +37,43 @@ class LayerBackward {
         directions_(static_cast<Index>(weights.size())),
         sharing_(sharing_of<E, Scalar>(weights[0].sizes(), directions_, schedule, threads)) {}
 
-  /// One chunk backwards, of groups of sequences that have done those behind it. layer: its place
-  /// in the gradients, and in the gradients by the states in work, rows layer · D, … of d_h and
-  /// d_c: in: by the state behind the chunk; out: by the one before it (the initial one: if asked
-  /// for). x: as in forward. recorded:
-  /// what forward left. If no step has run, the gradients are left alone.
-  void run(const Chunk& chunk, Index layer, const Scalar* x, Index x_row,
-           std::span<const DirectionBuffers<const Scalar>> recorded,
-           std::span<const SequenceGroup<Scalar>> groups, Workspace<Scalar>& work) const {
-    // Of two directions d_x is a sum, which the tasks would have to take turns for.
-    const bool d_x_in_tasks =
-        directions_ == 1 && (sharing_.products_in_tasks || !whole_batch(groups[0]));
+  /// One chunk backwards, of all groups of sequences, which have done those behind it. layer: its
+  /// place in the gradients by the states in work, rows layer · D, … of d_h and d_c: in: by the
+  /// state behind the chunk; out: by the one before it (the initial one: if asked for). x: as in
+  /// forward. recorded: what forward left. gradients: of each direction, added to, but for `start`
+  /// where no step has run yet. If none runs, they are left alone.
+  void run(const Chunk& chunk, Index layer, const Scalar* x, Index x_row, Recorded recorded,
+           Groups groups, std::span<CellParameters<Scalar>> gradients, kernels::Start start,
+           Workspace<Scalar>& work) const {
+    scan(chunk, layer, recorded, groups, work);
+    for (Index d = 0; d < directions_; ++d) {
+      if (!groups[0].d_x.absent() && !d_x_in_tasks(groups)) {
+        input_gradients(d, chunk, groups[0]);
+      }
+      weight_gradients(d, chunk, x, x_row, recorded[static_cast<std::size_t>(d)], groups,
+                       gradients[static_cast<std::size_t>(d)],
+                       begun(d, chunk) ? kernels::Start::accumulate : start);
+    }
+  }
+
+  /// Of that, what comes before the gradients by the weights; of one of two groups, d_x as well.
+  void scan(const Chunk& chunk, Index layer, Recorded recorded, Groups groups,
+            Workspace<Scalar>& work) const {
     for (const SequenceGroup<Scalar>& group : groups) {
       reserve(chunk, group);
     }
-    scan_backward(chunk, layer, recorded, groups, d_x_in_tasks, work);
-    for (const SequenceGroup<Scalar>& group : groups) {
-      for (Index d = 0; d < directions_; ++d) {
-        if (!group.d_x.absent() && !d_x_in_tasks) {
-          input_gradients(d, chunk, group);
-        }
-        weight_gradients(d, chunk, layer, x, x_row, recorded[static_cast<std::size_t>(d)], group);
-      }
-    }
+    scan_backward(chunk, layer, recorded, groups, d_x_in_tasks(groups), work);
+  }
+
+  /// The gradients by the weights of direction d, over all steps of the chunk, still to be packed
+  /// and added. Of two groups, the first half of the rows takes the sums of group 0 before those of
+  /// group 1, the second half the other way round: so that two threads need not wait for each other
+  /// while both are as fast.
+  Sums sums(Index d, const Chunk& chunk, const Scalar* x, Index x_row,
+            const DirectionBuffers<const Scalar>& record, const SequenceGroup<Scalar>& group,
+            CellParameters<Scalar>& gradients) const {
+    return {weights_[static_cast<std::size_t>(d)], gradient_rows(d, chunk, x, x_row, record, group),
+            group.memory.packed, gradients};
   }
 
   /// The memory that a chunk needs of a group, but for that of the weight gradients' factors.
@@ -84,12 +103,15 @@ class LayerBackward {
     return group.count() == schedule_.batch;
   }
 
+  // Of two directions d_x is a sum, which the tasks would have to take turns for.
+  bool d_x_in_tasks(Groups groups) const {
+    return directions_ == 1 && (sharing_.products_in_tasks || !whole_batch(groups[0]));
+  }
+
   // Steps of the chunk, last step of each direction first: d_slots of the chunk into the groups'
   // memory; and d_x, if asked for, of a single direction.
-  void scan_backward(const Chunk& chunk, Index layer,
-                     std::span<const DirectionBuffers<const Scalar>> recorded,
-                     std::span<const SequenceGroup<Scalar>> groups, bool with_d_x,
-                     Workspace<Scalar>& work) const {
+  void scan_backward(const Chunk& chunk, Index layer, Recorded recorded, Groups groups,
+                     bool with_d_x, Workspace<Scalar>& work) const {
     const auto count = static_cast<Index>(groups.size());
     const Index parts = count > 1 && sharing_.parts % count == 0 ? sharing_.parts / count
                                                                  : sharing_.parts;  // of each group
@@ -233,17 +255,51 @@ class LayerBackward {
         });
   }
 
-  // The gradients by the weights, over all steps of the chunk.
-  void weight_gradients(Index d, const Chunk& chunk, Index layer, const Scalar* x, Index x_row,
-                        const DirectionBuffers<const Scalar>& record,
-                        const SequenceGroup<Scalar>& group) const {
+  // Whether steps behind the chunk have run.
+  bool begun(Index d, const Chunk& chunk) const {
+    const Index done = steps_of(schedule_, d, chunk.last, schedule_.steps).first;
+    return chunk.last < schedule_.steps && schedule_.running(done) > 0;
+  }
+
+  // See sums.
+  void weight_gradients(Index d, const Chunk& chunk, const Scalar* x, Index x_row,
+                        const DirectionBuffers<const Scalar>& record, Groups groups,
+                        CellParameters<Scalar>& gradients, kernels::Start start) const {
+    const auto [begin, end] = steps_of(schedule_, d, chunk.first, chunk.last);
+    const Index rows = schedule_.running_rows(begin, end);
+    if (rows == 0) {
+      return;
+    }
+    const int threads = product_threads(rows);
+    const std::size_t count = groups.size();
+    std::array<std::optional<Sums>, 2> of_group;
+    for (std::size_t g = 0; g < count; ++g) {
+      of_group[g].emplace(sums(d, chunk, x, x_row, record, groups[g], gradients));
+      of_group[g]->pack(threads);
+    }
+    kernels::parallel_ranges(threads, threads, 1, [&](Index part, Index last) {
+      const auto halves = static_cast<Index>(count);
+      for (; part < last; ++part) {
+        for (Index half = 0; half < halves; ++half) {
+          for (std::size_t k = 0; k < count; ++k) {
+            of_group[(static_cast<std::size_t>(half) + k) % count]->add(
+                half * threads + part, halves * threads,
+                k == 0 ? start : kernels::Start::accumulate);
+          }
+        }
+      }
+    });
+  }
+
+  // Where the factors of a chunk's weight gradients are.
+  cells::GradientRows<Scalar> gradient_rows(Index d, const Chunk& chunk, const Scalar* x,
+                                            Index x_row,
+                                            const DirectionBuffers<const Scalar>& record,
+                                            const SequenceGroup<Scalar>& group) const {
     const auto& w = weights_[static_cast<std::size_t>(d)];
     const CellSizes& n = w.sizes();
     const auto [begin, end] = steps_of(schedule_, d, chunk.first, chunk.last);
     const Index rows = rows_of(group, begin, end);
-    if (rows == 0) {
-      return;
-    }
     ChunkMemory<Scalar>& memory = group.memory;
     const Index* places = nullptr;
     if (!schedule_.full() && rows < (end - begin) * schedule_.batch) {
@@ -274,11 +330,7 @@ class LayerBackward {
       r.d_h = memory.d_h_steps[static_cast<std::size_t>(d)].data();
       r.d_h_stride = d_h_row();
     }
-    const Index done = steps_of(schedule_, d, chunk.last, schedule_.steps).first;
-    const bool begun = chunk.last < schedule_.steps && schedule_.running(done) > 0;
-    cells::parameter_gradients(w, r, begun ? kernels::Start::accumulate : group.start,
-                               product_threads(rows), memory.packed,
-                               group.gradients[static_cast<std::size_t>(layer * directions_ + d)]);
+    return r;
   }
 
   // For all products with so many rows of a chunk. The threads are at work already.

@@ -48,11 +48,9 @@ struct RowsOf {
 /// A group of the batch's sequences on its way backwards through a layer.
 template <class Scalar>
 struct SequenceGroup {
-  Index first;  ///< sequences [first, last): all of them, or some of a batch of equal lengths
+  Index first;  ///< sequences [first, last): all of them, or half of a batch of equal lengths
   Index last;
   ChunkMemory<Scalar>& memory;
-  std::span<CellParameters<Scalar>> gradients;  ///< of all layers and directions
-  kernels::Start start;                         ///< of the gradients
 
   RowsOf<const Scalar> d_output;  ///< (·, ·, D·output), by the layer's output; absent: zeros
   RowsOf<Scalar> d_x;  ///< (·, ·, I), by its input; or absent. Overwritten where rows run; of two

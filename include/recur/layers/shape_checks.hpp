@@ -71,7 +71,7 @@ struct ShapeChecks {
               first.slots.size() == static_cast<std::size_t>(n.directions) &&
               first.slots[0].size(2) == math::slot_count<E> * n.hidden &&
               // LSTM and GRU have as many slots
-              first.c.size(0) == (E::has_c ? tape.schedule.steps + 2 : 0),
+              first.c.size(0) == (E::has_c ? tape.schedule.steps + n.directions : 0),
           E::name, "::", function, ": the tape was recorded by a layer of other sizes");
   }
 };

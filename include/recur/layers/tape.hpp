@@ -32,7 +32,7 @@ template <class Scalar>
 struct Workspace {
   Schedule schedule;
   Tensor3<Scalar> input;                     ///< (T, B, I), when the caller's is not time-major
-  Tensor3<Scalar> h[2];                      ///< (T+2, B, D·output), layers by turns
+  Tensor3<Scalar> h[2];                      ///< (T+D, B, D·output), layers by turns
   Tensor3<Scalar> c;                         ///< (1, B, D·H), updated in place; rows padded
   std::vector<Tensor3<Scalar>> unprojected;  ///< D of (chunk, B, H)
   ChunkMemory<Scalar> chunks[2];             ///< backwards, of each group
@@ -42,8 +42,7 @@ struct Workspace {
   Tensor3<Scalar> d_x;          ///< (T, B, I), where the caller's is not time-major
   Tensor3<Scalar> d_h;          ///< (L·D, B, output), by the state between two steps; rows padded
   Tensor3<Scalar> d_c;          ///< (L·D, B, H), the same
-  Tensor3<Scalar> d_unprojected;                  ///< (D, B, H)
-  std::vector<CellParameters<Scalar>> gradients;  ///< of the second group of sequences
+  Tensor3<Scalar> d_unprojected;  ///< (D, B, H)
 };
 
 /// One layer of a Tape. Time step t stands at slot t + 1 of h and c: slot 0 holds the initial state
@@ -53,8 +52,8 @@ template <class Scalar>
 struct LayerTape {
   Tensor3<Scalar> input;  ///< (T, B, in): first layer, unless it was borrowed, and layers behind
                           ///< dropout; else empty
-  Tensor3<Scalar> h;      ///< (T+2, B, D·output)
-  Tensor3<Scalar> c;      ///< (T+2, B, D·H), cells that have one
+  Tensor3<Scalar> h;      ///< (T+D, B, D·output)
+  Tensor3<Scalar> c;      ///< (T+D, B, D·H), cells that have one
   std::vector<Tensor3<Scalar>> slots;  ///< D of (T, B, slots·H): activated gates (math/cell.hpp),
                                        ///< or empty where backward does not read them (RNN)
   std::vector<Tensor3<Scalar>>
@@ -67,15 +66,13 @@ struct LayerTape {
 ///
 ///   LSTM 6·T·B·H   GRU 5·T·B·H   RNN T·B·H
 ///
-/// (and two states more of h and c). A training step needs besides, for a chunk of at most 512 KB
-/// of slots or 320 rows, whichever is more: the gradients by its slots and by the outputs between
-/// the layers, and copies of its rows of the input, of h, and of what a projection or a second
-/// product multiplies. That is less than a tenth of the tape, when the tape holds some twenty
-/// chunks. Where the sequences go backwards in two groups (backward_pass.hpp), it needs the
-/// gradients by the parameters a second time, and with two threads a chunk of 256 KB or 320 rows
-/// each. With two directions and several layers the gradients between them are of all steps,
-/// T·B·D·H, and twice that with three layers and more; with sequences of different lengths, so is a
-/// copy of those by the output.
+/// (and the initial states of h and c). A training step needs besides, for a chunk of at most 512
+/// KB of slots or 320 rows, whichever is more: the gradients by its slots and by the outputs
+/// between the layers, and copies of its rows of the input, of h, and of what a projection or a
+/// second product multiplies. That is less than a tenth of the tape, when the tape holds some
+/// twenty chunks. With two directions and several layers the gradients between them are of all
+/// steps, T·B·D·H, and twice that with three layers and more; with sequences of different lengths,
+/// so is a copy of those by the output.
 template <class Scalar>
 struct Tape {
   Schedule schedule;
