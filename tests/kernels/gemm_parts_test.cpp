@@ -188,7 +188,7 @@ TEST(GemmParts, ShortSumsStayWhole) {
     EXPECT_EQ(parts_of_sum(16, 4), 2);
     EXPECT_EQ(parts_of_sum(128, 4), 4);
   }
-  EXPECT_EQ(parts_of_sum(detail::k_block + 1, 1), 1);
+  EXPECT_EQ(parts_of_sum(1025, 1), 1);
 }
 
 // A block of four registers, where a tile has two (AVX2), was multiplied as if it had two.
@@ -200,7 +200,7 @@ TEST(GemmParts, BlocksWiderThanATileStayWhole) {
 TEST(GemmParts, StretchesCoverTheSum) {
   for (const Index parts : {1, 2, 4}) {
     for (Index K = 1; K < 2 * detail::k_block + 5; K += 7) {
-      if (parts > 1 && (K < 16 || K > detail::k_block)) {
+      if (parts > 1 && K < 16) {
         continue;
       }
       const detail::Stretches stretches(K, parts);

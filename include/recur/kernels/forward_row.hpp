@@ -73,11 +73,12 @@ RECUR_FLAT_FUNCTION void forward_blocks_of_row(const E& equations, const PackedG
   const Index depth = w.depth();
   const Scalar* weights = w.block(first).data;
   V sum[Blocks * vectors];
-  Index k = std::min(depth, k_block);
+  const Index block = length_of_block(depth);
+  Index k = block;
   sums_of_row<Blocks, vectors>(k, at.h, 1, weights, width * depth, sum);
-  for (; k < depth; k += k_block) {
+  for (; k < depth; k += block) {
     V more[Blocks * vectors];
-    sums_of_row<Blocks, vectors>(std::min(depth - k, k_block), at.h + k, 1, weights + k * width,
+    sums_of_row<Blocks, vectors>(std::min(depth - k, block), at.h + k, 1, weights + k * width,
                                  width * depth, more);
     RECUR_UNROLL
     for (int v = 0; v < Blocks * vectors; ++v) {
@@ -85,11 +86,11 @@ RECUR_FLAT_FUNCTION void forward_blocks_of_row(const E& equations, const PackedG
     }
   }
   RECUR_UNROLL
-  for (int block = 0; block < Blocks; ++block) {
+  for (int b = 0; b < Blocks; ++b) {
     RECUR_UNROLL
     for (int r = 0; r < registers; ++r) {
-      forward_register<registers>(equations, w.hidden(), first + block * units + r * V::width,
-                                  sum + block * vectors + r, at);
+      forward_register<registers>(equations, w.hidden(), first + b * units + r * V::width,
+                                  sum + b * vectors + r, at);
     }
   }
 }

@@ -34,7 +34,7 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
     Start from = start;
     Index k = 0;
     do {  // at least once: K = 0 still sets C
-      const Index depth = std::min(k_block, K - k);
+      const Index depth = std::min(length_of_block(K), K - k);
       Tiles<Scalar> tiles{depth,
                           {a.data + k * a.column_stride, a.row_stride, a.column_stride},
                           b.data + n * K + k * width,

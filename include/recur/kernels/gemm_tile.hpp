@@ -67,10 +67,6 @@ constexpr Index panel_width(Index N, Index n) {
 
 namespace detail {
 
-// A panel of so many rows stays in the second-level cache while the tiles walk through it: 256 KB
-// with AVX-512. (Shorter blocks that stay in the first are slower: C is loaded and stored too
-// often.)
-inline constexpr Index k_block = 1024;
 // Rows of C that go through a panel before the next one: their block stays in the first-level
 // cache.
 inline constexpr Index m_block = 96;
