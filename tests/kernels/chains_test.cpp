@@ -52,14 +52,25 @@ TEST(ParallelChains, CallsEveryTaskWhenItMayBegin) {
 
 // Where the other threads are at work for somebody else, the caller does both chains alone.
 TEST(ParallelChains, NeedsOneThreadOnly) {
-  std::vector<Index> order;
-  recur::kernels::parallel_ranges(2, 2, 1, [&](Index part, Index /*last*/) {
-    if (part == 0) {
-      parallel_chains(
-          4, [](Index task) { return task; },
-          [&](Index c, Index task) { order.push_back(10 * c + task); });
-    }
+  std::atomic<bool> taken{false};
+  std::atomic<bool> end{false};
+  std::thread somebody([&] {
+    recur::kernels::parallel_ranges(2, 2, 1, [&](Index /*first*/, Index /*last*/) {
+      taken.store(true);
+      while (!end.load()) {
+        std::this_thread::yield();
+      }
+    });
   });
+  while (!taken.load()) {
+    std::this_thread::yield();
+  }
+  std::vector<Index> order;
+  parallel_chains(
+      4, [](Index task) { return task; },
+      [&](Index c, Index task) { order.push_back(10 * c + task); });
+  end.store(true);
+  somebody.join();
   ASSERT_EQ(order.size(), 8U);
   std::vector<Index> next{0, 0};
   for (const Index called : order) {

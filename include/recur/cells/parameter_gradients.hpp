@@ -181,7 +181,7 @@ class ParameterGradients {
     return {r_.d_slots.data + first, r_.d_slots.stride};
   }
 
-  // Of what forward left. Of a cell of two products the third is the operand, behind the gates.
+  // One of what forward left.
   Factor factor(kernels::RowsB<Scalar> first, Index columns,
                 kernels::PackedMatrix<Scalar>& packed) const {
     return {{first, r_.run, r_.run_step}, r_.places, columns, packed, few_rows()};
@@ -207,7 +207,8 @@ class ParameterGradients {
   Weights<E, Scalar> w_;
   GradientRows<Scalar> r_;
   CellParameters<Scalar>& gradients_;
-  Factor factors_[3];
+  Factor factors_[3];  // the third: what a projection multiplies, or the operand of a cell of two
+                       // products, which forward left behind the gates
 };
 
 /// The same at once. Threads share the rows of the matrices, so that sums are always in the same
