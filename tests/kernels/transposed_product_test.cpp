@@ -129,6 +129,14 @@ TEST(TransposedProduct, OfRowsFarApart) {
   check_transposed<double>(520, 10, 97);
 }
 
+// So many columns that blocks of A are copied, of several sums each.
+TEST(TransposedProduct, OfManyColumns) {
+  for (const Index K : {0, 1, 96, 97, 340, 341, 350, 700}) {
+    check_transposed<float>(50, 515, K);
+    check_transposed<double>(50, 512, K);
+  }
+}
+
 // 64 bytes are a line of the cache.
 TEST(TransposedProduct, RowsAreAnOddNumberOfLinesApart) {
   using recur::kernels::spread_row;

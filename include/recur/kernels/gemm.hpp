@@ -19,6 +19,7 @@
 
 #include "recur/kernels/gemm_dots.hpp"
 #include "recur/kernels/gemm_parts.hpp"
+#include "recur/kernels/gemm_row.hpp"
 #include "recur/kernels/gemm_tile.hpp"
 #include "recur/kernels/threads.hpp"
 
@@ -150,7 +151,9 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
         Start from = start;
         Index k = 0;
         do {  // at least once: K = 0 still sets C
-          const Index depth = stretches.at(k);
+          const detail::Terms terms =
+              row_of_panels ? detail::Terms(stretches.at(k)) : stretches.together(k);
+          const Index depth = terms.count;
           const GemmA<Scalar> block{a.data + m * a.row_stride + k * a.column_stride, a.row_stride,
                                     a.column_stride};
           const GemmC<Scalar> sum{c.data + m * c.row_stride + n, c.row_stride};
@@ -169,7 +172,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
                                   : next < N ? b.data + next * K
                                              : nullptr;
             detail::gemm_panel<Scalar>(
-                rows, std::min(panel, N - n), depth, block, weights, width, sum, from,
+                rows, std::min(panel, N - n), terms, block, weights, width, sum, from,
                 bias_from(from, n),
                 detail::panel_ahead(detail::count_of_tiles(rows, width / native_width<Scalar>),
                                     depth, width, ahead));
@@ -220,11 +223,11 @@ void gemm_part_of_panel(Index first, Index last, Index M, Index N, Index K, cons
   const Index parts = n < parts_from<Scalar>(N) ? 1 : parts_of_sum(K, width / native_width<Scalar>);
   const Stretches stretches(K, parts);
   for (Index k = 0; k < K; start = Start::accumulate) {
-    const Index depth = stretches.at(k);
+    const Terms terms = stretches.together(k);
     gemm_panel<Scalar>(
-        M, last - first, depth, {a.data + k * a.column_stride, a.row_stride, a.column_stride},
+        M, last - first, terms, {a.data + k * a.column_stride, a.row_stride, a.column_stride},
         b.data + n * K + k * width + (first - n), width, {c.data + first, c.row_stride}, start);
-    k += depth;
+    k += terms.count;
   }
 }
 

@@ -38,9 +38,12 @@ namespace detail {
 
 // Terms that are summed in one go at most; such sums are added up. The error of a sum grows with
 // its terms: with 1,024 it was 1.9 times that of PyTorch's products (LSTM of 512 units, gradients
-// by the input), with these it is less. Shorter ones are slower, as C is loaded and stored too
-// often: 256 by up to 1 %, those of a panel that stays in the first-level cache by more.
+// by the input), with these it is less.
 inline constexpr Index k_block = 256;
+
+// Blocks that a tile takes one after the other, at most: of more terms a panel would not stay in
+// the second-level cache.
+inline constexpr Index blocks_at_once = 4;
 
 // Blocks of as equal length as possible, of K terms.
 constexpr Index length_of_block(Index K) {
@@ -169,7 +172,7 @@ RECUR_ALWAYS_INLINE void gemm_tile_by_turns(const Tiles<Scalar>& tiles, Index fi
   const Index a_row = tiles.a.row_stride;
   Index a_column = tiles.a.column_stride;
   TileFactors<V, Rows, 1> factors(tiles.a.data + first * a_row, a_row, tiles.b);
-  Index k = tiles.K;
+  Index k = tiles.K.count;
   for (; k >= 4; k -= 4) {
     RECUR_UNROLL
     for (int part = 0; part < 4; ++part) {
@@ -194,12 +197,13 @@ RECUR_ALWAYS_INLINE void gemm_tile_by_turns(const Tiles<Scalar>& tiles, Index fi
 // M rows of a panel of one register.
 template <class V, class Scalar>
 void gemm_panel_by_turns(Index M, const Tiles<Scalar>& tiles) {
-  const Index stretches = stretches_by_turns(tiles.K);
-  const Index length = tiles.K / (4 * stretches) * 4;
+  const Index K = tiles.K.count;
+  const Index stretches = stretches_by_turns(K);
+  const Index length = K / (4 * stretches) * 4;
   if (M == 1) {
     with_constant<2>(stretches, [&](auto count) {
       V sum[count.value];
-      sum_by_turns<count.value>(length, tiles.K - count.value * length, tiles.a.data,
+      sum_by_turns<count.value>(length, K - count.value * length, tiles.a.data,
                                 tiles.a.column_stride, tiles.b, sum);
       const TileRows<V, 1, 1> row(tiles, 0);
       V total = row.with_start(sum[0], 0);
@@ -213,7 +217,7 @@ void gemm_panel_by_turns(Index M, const Tiles<Scalar>& tiles) {
   constexpr int most = tile_sums / 4;
   Tiles<Scalar> stretch = tiles;
   for (Index j = 0; j < stretches; ++j) {
-    stretch.K = j + 1 < stretches ? length : tiles.K - j * length;
+    stretch.K = j + 1 < stretches ? length : K - j * length;
     Index m = 0;
     for (Index count = (M + most - 1) / most; count > 0; --count) {
       const Index height = (M - m) / count;
@@ -223,7 +227,7 @@ void gemm_panel_by_turns(Index M, const Tiles<Scalar>& tiles) {
     }
     stretch.a.data += length * tiles.a.column_stride;
     stretch.b += length * V::width;
-    stretch.start = Start::accumulate;
+    stretch.before = Before<Scalar>(Start::accumulate, nullptr, tiles.c);
   }
 }
 
@@ -324,7 +328,7 @@ bool gemm_panel_in_parts(Index parts, Index M, Index columns, Index K, const Gem
   const Index last = columns - width + V::width;
   const Index length = K / parts;
   const Index rest = K - parts * length;
-  const Tiles<Scalar> tiles{K, a, b, width, c, last, start, bias};
+  const Tiles<Scalar> tiles{K, a, b, width, c, last, {start, bias, c}};
   bool done = false;
   with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
     constexpr int Vectors = vectors.value;
@@ -352,15 +356,22 @@ class Stretches {
   Stretches(Index K, Index parts)
       : K_(K),
         length_(parts > 1 ? K / parts : length_of_block(K)),
-        longest_(parts > 1 ? 2 * length_ - 1 : length_) {}
+        longest_(parts > 1 ? 2 * length_ - 1 : length_),
+        in_blocks_(parts <= 1) {}
 
   // Terms of the stretch that begins at k.
   Index at(Index k) const { return K_ - k <= longest_ ? K_ - k : length_; }
+
+  // Of as many stretches as a tile takes one after the other: of blocks several.
+  Terms together(Index k) const {
+    return in_blocks_ ? Terms(std::min(K_ - k, blocks_at_once * length_), length_) : Terms(at(k));
+  }
 
  private:
   Index K_;
   Index length_;
   Index longest_;
+  bool in_blocks_;
 };
 
 }  // namespace detail

@@ -31,27 +31,29 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
   for (Index n = 0; n < in_panels; n += tile_columns<Scalar>) {
     const Index width = panel_width<Scalar>(in_panels, n);
     const Index last = std::min(width, in_panels - n) - width + V::width;
+    const Stretches stretches(K, 1);
     Start from = start;
     Index k = 0;
     do {  // at least once: K = 0 still sets C
-      const Index depth = std::min(length_of_block(K), K - k);
-      Tiles<Scalar> tiles{depth,
+      const Terms terms = stretches.together(k);
+      const GemmC<Scalar> sums{c.data + n, c.row_stride};
+      Tiles<Scalar> tiles{terms,
                           {a.data + k * a.column_stride, a.row_stride, a.column_stride},
                           b.data + n * K + k * width,
                           width,
-                          {c.data + n, c.row_stride},
+                          sums,
                           last,
-                          from,
-                          from == Start::bias ? bias + n : nullptr};
+                          {from, from == Start::bias ? bias + n : nullptr, sums}};
       with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
         for (Index step = 0; step < steps.count; ++step) {
           gemm_columns<V, vectors.value>(M, tiles);
           tiles.a.data += steps.a_stride;
           tiles.c.data += steps.c_stride;
+          tiles.before.data += from == Start::bias ? 0 : steps.c_stride;
         }
       });
       from = Start::accumulate;
-      k += depth;
+      k += terms.count;
     } while (k < K);
   }
   for (Index step = 0; step < steps.count && b.dots > 0; ++step) {
