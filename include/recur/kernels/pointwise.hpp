@@ -168,6 +168,24 @@ RECUR_ALWAYS_INLINE void fetch_row_ahead(Index hidden, const SlotRows<const Scal
   }
 }
 
+// The same of what pointwise_forward adds to the sums, from the second level. (LSTM and GRU of 256
+// units, inference: 1 to 2 % faster on Intel's processors.)
+template <class E, class Scalar>
+RECUR_ALWAYS_INLINE void fetch_added_ahead(const SlotPlaces<E, const Scalar>& added,
+                                           const StateRows<const Scalar>& prev, Index b,
+                                           Index unit) {
+  constexpr Index ahead = 4;
+  RECUR_UNROLL
+  for (std::size_t k = 0; k < added.data.size(); ++k) {
+    if (!math::stands_apart<E>(static_cast<Index>(k))) {
+      prefetch(added.data[k] + (b + ahead) * added.stride[k] + unit);
+    }
+  }
+  if constexpr (E::has_c) {
+    prefetch(prev.c + (b + ahead) * prev.c_stride + unit);
+  }
+}
+
 // One register of one row; see pointwise_backward. A function and no lambda for for_each_register:
 // of one with so much in it GCC makes a call, or of the equations in it (10 units: 9 % slower).
 template <bool FetchAhead, class E, class Scalar, class Access>
@@ -244,6 +262,7 @@ RECUR_FLATTEN RECUR_ALWAYS_INLINE void pointwise_forward(
       // register that overlaps what was just stored would have to wait for it.
       if (adds && b + 1 < rows) {
         load_added(b + 1, more);
+        detail::fetch_added_ahead<E>(added, prev, b, unit);
       }
       const auto before = detail::load_state<E, V>(prev.rows_from(b), unit, access);
       math::UnitState<V> after;
