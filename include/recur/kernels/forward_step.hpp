@@ -90,7 +90,7 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, const PackedGates<E, Scalar>& w,
   Start start = Start::zero;
   Index k = 0;
   do {
-    const Terms terms = stretches.together(k);
+    const Terms terms = stretches.together<Scalar>(k);
     const Index length = terms.count;
     const Scalar* weights = block.data + k * block.width;
     gemm_panel<Scalar>(

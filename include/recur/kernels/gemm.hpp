@@ -152,7 +152,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
         Index k = 0;
         do {  // at least once: K = 0 still sets C
           const detail::Terms terms =
-              row_of_panels ? detail::Terms(stretches.at(k)) : stretches.together(k);
+              row_of_panels ? detail::Terms(stretches.at(k)) : stretches.together<Scalar>(k);
           const Index depth = terms.count;
           const GemmA<Scalar> block{a.data + m * a.row_stride + k * a.column_stride, a.row_stride,
                                     a.column_stride};
@@ -223,7 +223,7 @@ void gemm_part_of_panel(Index first, Index last, Index M, Index N, Index K, cons
   const Index parts = n < parts_from<Scalar>(N) ? 1 : parts_of_sum(K, width / native_width<Scalar>);
   const Stretches stretches(K, parts);
   for (Index k = 0; k < K; start = Start::accumulate) {
-    const Terms terms = stretches.together(k);
+    const Terms terms = stretches.together<Scalar>(k);
     gemm_panel<Scalar>(
         M, last - first, terms, {a.data + k * a.column_stride, a.row_stride, a.column_stride},
         b.data + n * K + k * width + (first - n), width, {c.data + first, c.row_stride}, start);

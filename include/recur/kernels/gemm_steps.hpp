@@ -35,7 +35,7 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
     Start from = start;
     Index k = 0;
     do {  // at least once: K = 0 still sets C
-      const Terms terms = stretches.together(k);
+      const Terms terms = stretches.together<Scalar>(k);
       const GemmC<Scalar> sums{c.data + n, c.row_stride};
       Tiles<Scalar> tiles{terms,
                           {a.data + k * a.column_stride, a.row_stride, a.column_stride},

@@ -59,8 +59,12 @@ constexpr bool on_many_pages(Index row_stride) {
 
 // Columns of C for which a block of A is copied and then multiplied by all its terms, as B and C
 // come from afar: each is read once for all sums of the block. (1,024 columns: 9 % faster, 512: 2,
-// 256: 0 to 3 % slower.)
+// 256: 0 to 3 % slower. Where panels stay in the first level, not at all.)
 inline constexpr Index many_columns = 512;
+template <class Scalar>
+constexpr bool has_many_columns(Index N) {
+  return blocks_at_once<Scalar> > 1 && N >= many_columns;
+}
 
 // f(first row, rows, k, terms, block, ahead) for all blocks of A (K × M), `width` of its columns
 // each; many: of more terms than one sum, see many_columns. Of `block`, a RowsB, whole registers
@@ -164,7 +168,7 @@ void transposed_product_of(Index M, Index N, Index K, RowsB<Scalar> a,
   constexpr Index width = transposed_block<Scalar>;
   TurnedColumns<Scalar, width> rest;
   for_each_block_of_columns<width>(
-      M, K, b.rows.length, b.packed && N >= many_columns, a,
+      M, K, b.rows.length, b.packed && has_many_columns<Scalar>(N), a,
       [&](Index m, Index rows, Index k, Terms terms, RowsB<Scalar> block, Ahead<Scalar> ahead) {
         for (Index n = 0; n < N_whole; n += panel) {
           const RowsB<Scalar> weights = b.panel(N, K, n, k);
