@@ -300,38 +300,6 @@ void gemm_tiles(const Tiles<Scalar>& tiles, Index begin, Index end, Index first)
   }
 }
 
-// The same of several sums. All but a tile's last one go to the stack, where the next begins:
-// through C, large layers took 1 to 2 % longer.
-template <class V, int Rows, int Vectors, class Scalar>
-void gemm_tiles_of_sums(const Tiles<Scalar>& tiles, Index begin, Index end, Index first) {
-  alignas(64) Scalar memory[static_cast<std::size_t>(Rows * Vectors * V::width)];
-  const GemmC<Scalar> aside{memory, Vectors * V::width};
-  const Index length = tiles.K.in_one_go;
-  for (Index tile = begin; tile < end; ++tile, first += Rows) {
-    Tiles<Scalar> sum = tiles;
-    sum.K = length;
-    if (tiles.ahead.data != nullptr) {
-      sum.ahead.data += tile * tiles.ahead.tile_step;
-    }
-    sum.a.data += first * tiles.a.row_stride;
-    sum.before.data += first * tiles.before.row_stride;
-    sum.c = aside;
-    Index k = 0;
-    for (; tiles.K.count - k > length; k += length) {
-      gemm_tiles<V, Rows, Vectors>(sum, 0, 1, 0);
-      sum.a.data += length * tiles.a.column_stride;
-      sum.b += length * tiles.b_stride;
-      if (tiles.ahead.data != nullptr) {
-        sum.ahead.data += length * tiles.ahead.step;
-      }
-      sum.before = Before<Scalar>(Start::accumulate, nullptr, aside);
-    }
-    sum.K = tiles.K.count - k;
-    sum.c = {tiles.c.data + first * tiles.c.row_stride, tiles.c.row_stride};
-    gemm_tiles<V, Rows, Vectors>(sum, 0, 1, 0);
-  }
-}
-
 // Calls f(std::integral_constant<int, n>) for the run-time n, 1 … Max.
 template <int Max, class F>
 RECUR_ALWAYS_INLINE void with_constant(Index n, F&& f) {
@@ -342,6 +310,41 @@ RECUR_ALWAYS_INLINE void with_constant(Index n, F&& f) {
     }
   }
   f(std::integral_constant<int, Max>{});
+}
+
+// The same of several sums, by such a function for tiles of so many rows and registers. All but a
+// tile's last sum go to the stack, where the next begins: through C, large layers took 1 to 2 %
+// longer.
+template <class Scalar>
+void gemm_tiles_of_sums(const Tiles<Scalar>& tiles, Index begin, Index end, Index first, Index rows,
+                        Index vectors,
+                        void (*multiply)(const Tiles<Scalar>&, Index, Index, Index)) {
+  alignas(64) Scalar memory[static_cast<std::size_t>(tile_sums * native_width<Scalar>)];
+  const GemmC<Scalar> aside{memory, vectors * native_width<Scalar>};
+  const Index length = tiles.K.in_one_go;
+  for (Index tile = begin; tile < end; ++tile, first += rows) {
+    Tiles<Scalar> sum = tiles;
+    sum.K = length;
+    if (tiles.ahead.data != nullptr) {
+      sum.ahead.data += tile * tiles.ahead.tile_step;
+    }
+    sum.a.data += first * tiles.a.row_stride;
+    sum.before.data += first * tiles.before.row_stride;
+    sum.c = aside;
+    Index k = 0;
+    for (; tiles.K.count - k > length; k += length) {
+      multiply(sum, 0, 1, 0);
+      sum.a.data += length * tiles.a.column_stride;
+      sum.b += length * tiles.b_stride;
+      if (tiles.ahead.data != nullptr) {
+        sum.ahead.data += length * tiles.ahead.step;
+      }
+      sum.before = Before<Scalar>(Start::accumulate, nullptr, aside);
+    }
+    sum.K = tiles.K.count - k;
+    sum.c = {tiles.c.data + first * tiles.c.row_stride, tiles.c.row_stride};
+    multiply(sum, 0, 1, 0);
+  }
 }
 
 // All M rows, in tiles whose heights differ by at most one.
@@ -355,7 +358,8 @@ void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
       if (tiles.K.count <= tiles.K.in_one_go) {
         gemm_tiles<V, rows.value, Vectors>(tiles, begin, end, first);
       } else {
-        gemm_tiles_of_sums<V, rows.value, Vectors>(tiles, begin, end, first);
+        gemm_tiles_of_sums(tiles, begin, end, first, Index(rows.value), Index(Vectors),
+                           gemm_tiles<V, rows.value, Vectors, Scalar>);
       }
     });
   };

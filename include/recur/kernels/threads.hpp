@@ -10,7 +10,7 @@
 // started, so a late thread costs nothing, and a sleeping one is not needed.
 #pragma once
 
-#include <algorithm>  // std::max, std::min
+#include <algorithm>  // std::clamp, std::max, std::min
 
 #include "recur/kernels/denormals.hpp"
 
@@ -231,10 +231,12 @@ void spin_until(F&& condition) {  // there are no others
 }  // namespace detail
 
 /// How much more it costs here that two threads meet than between cores that share a cache, where
-/// the thresholds were measured: 1 there, where they answer each other within 0.2 µs; about 3 where
-/// it takes 0.6, as between two sockets or the cores of some virtual machines. Measured when it is
-/// first needed and another thread comes, which may take that some milliseconds to start: 1 until
-/// then, or where none has come at many attempts.
+/// the thresholds were measured: 1 there, where they answer each other within 0.1 µs; about 2 where
+/// it takes 0.2 to 0.3, as between the cores of a large Intel Xeon (a single sequence and 128
+/// units: two threads that met at every step took 1.2 times as long as one with LSTM, 1.4 with
+/// GRU); about 3 where it takes 0.6, as between two sockets or the cores of some virtual machines.
+/// Measured when it is first needed and another thread comes, which may take that some milliseconds
+/// to start: 1 until then, or where none has come at many attempts.
 inline double cost_of_meeting() {
 #if RECUR_HAS_OPENMP
   constexpr int most_attempts = 1000;  // of 0.1 ms
@@ -243,7 +245,7 @@ inline double cost_of_meeting() {
   double cost = known.load(std::memory_order_relaxed);
   if (cost == 0) {
     const double nanoseconds = detail::time_of_meeting();
-    cost = nanoseconds <= 250 ? 1 : std::min(nanoseconds / 180, 10.0);
+    cost = std::clamp(std::max(nanoseconds / 180, std::min(nanoseconds / 110, 2.0)), 1.0, 10.0);
     if (nanoseconds > 0 || attempts.fetch_add(1, std::memory_order_relaxed) + 1 >= most_attempts) {
       known.store(cost, std::memory_order_relaxed);
     }
