@@ -313,8 +313,8 @@ RECUR_ALWAYS_INLINE void with_constant(Index n, F&& f) {
 }
 
 // The same of several sums, by such a function for tiles of so many rows and registers. All but a
-// tile's last sum go to the stack, where the next begins: through C, large layers took 1 to 2 %
-// longer.
+// tile's last sum go to the stack, where the next begins: C is touched once. (Through C, large
+// layers took 0 to 1 % longer on an Intel Xeon.)
 template <class Scalar>
 void gemm_tiles_of_sums(const Tiles<Scalar>& tiles, Index begin, Index end, Index first, Index rows,
                         Index vectors,
