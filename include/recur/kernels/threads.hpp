@@ -10,7 +10,8 @@
 // started, so a late thread costs nothing, and a sleeping one is not needed.
 #pragma once
 
-#include <algorithm>  // std::clamp, std::max, std::min
+#include <algorithm>    // std::clamp, std::max, std::min
+#include <type_traits>  // std::is_same_v
 
 #include "recur/kernels/denormals.hpp"
 
@@ -46,6 +47,24 @@ inline void set_num_threads([[maybe_unused]] int count) {
 namespace kernels {
 
 namespace detail {
+
+// Refers to a function of any type: what calls it is compiled once for all of them.
+template <class... Args>
+class FunctionRef {
+ public:
+  FunctionRef() = default;
+  template <class F>
+  requires(!std::is_same_v<F, FunctionRef>)
+      FunctionRef(const F& f)  // NOLINT(google-explicit-constructor)
+      : call_([](const void* of, Args... args) { (*static_cast<const F*>(of))(args...); }),
+        of_(&f) {}
+
+  void operator()(Args... args) const { call_(of_, args...); }
+
+ private:
+  void (*call_)(const void*, Args...) = nullptr;
+  const void* of_ = nullptr;
+};
 
 #if RECUR_HAS_OPENMP
 
@@ -89,8 +108,7 @@ class Team {
 
   /// Calls f(0), …, f(parts - 1), each once, in the caller and up to `threads` - 1 others. False,
   /// and nothing done, if another thread is using the team.
-  template <class F>
-  bool run(int threads, std::uint32_t parts, const F& f) {
+  bool run(int threads, std::uint32_t parts, FunctionRef<Index> f) {
     const std::unique_lock<std::mutex> taken(mutex_, std::try_to_lock);
     if (!taken.owns_lock()) {
       return false;
@@ -98,10 +116,7 @@ class Team {
     while (static_cast<int>(workers_.size()) + 1 < threads) {
       workers_.emplace_back([this] { work(); });
     }
-    call_ = [](const void* context, std::uint32_t part) {
-      (*static_cast<const F*>(context))(static_cast<Index>(part));
-    };
-    context_ = &f;
+    call_ = f;
     done_.store(0, std::memory_order_relaxed);
     // From here on, parts can be taken: the upper half of the ticket names the job, the lower half
     // is the number of parts left.
@@ -132,7 +147,7 @@ class Team {
     while ((ticket & 0xFFFFFFFFU) > 0) {
       if (ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
                                         std::memory_order_acquire)) {
-        call_(context_, static_cast<std::uint32_t>(ticket) - 1);
+        call_(static_cast<Index>(static_cast<std::uint32_t>(ticket)) - 1);
         done_.fetch_add(1, std::memory_order_release);
         any = true;
         ticket = ticket_.load(std::memory_order_acquire);
@@ -162,8 +177,7 @@ class Team {
 
   std::mutex mutex_;
   std::vector<std::thread> workers_;
-  void (*call_)(const void*, std::uint32_t) = nullptr;
-  const void* context_ = nullptr;
+  FunctionRef<Index> call_;
   alignas(64) std::atomic<std::uint64_t> ticket_{0};
   alignas(64) std::atomic<std::uint32_t> done_{0};
   alignas(64) std::atomic<std::uint32_t> wake_{0};
@@ -290,27 +304,37 @@ inline Index largest_range(int threads, Index count, Index grain) {
   return largest;
 }
 
-/// Calls f(first, last) on at most `threads` ranges that cover [0, count), sizes a multiple of
-/// `grain` except for the last. Other threads flush denormals: so must the caller (FlushDenormals).
-/// f must not throw.
-template <class F>
-void parallel_ranges(int threads, Index count, Index grain, F&& f) {
-  const Index parts = threads == 1 ? 1 : std::min<Index>(threads, (count + grain - 1) / grain);
-  if (parts <= 1) {
-    f(Index(0), count);
-    return;
-  }
+namespace detail {
+
+// parallel_ranges of several parts: by the team, if it is free.
+RECUR_NEVER_INLINE void run_ranges([[maybe_unused]] int threads, Index parts, Index count,
+                                   Index grain, FunctionRef<Index, Index> f) {
   const auto range = [&](Index part) {
     const FlushDenormals flush;
     f(range_begin(part, parts, count, grain), range_begin(part + 1, parts, count, grain));
   };
 #if RECUR_HAS_OPENMP
-  if (detail::Team::instance().run(threads, static_cast<std::uint32_t>(parts), range)) {
+  if (Team::instance().run(threads, static_cast<std::uint32_t>(parts), range)) {
     return;
   }
 #endif
   for (Index part = 0; part < parts; ++part) {
     range(part);
+  }
+}
+
+}  // namespace detail
+
+/// Calls f(first, last) on at most `threads` ranges that cover [0, count), sizes a multiple of
+/// `grain` except for the last. Other threads flush denormals: so must the caller (FlushDenormals).
+/// f must not throw.
+template <class F>
+void parallel_ranges(int threads, Index count, Index grain, const F& f) {
+  const Index parts = threads == 1 ? 1 : std::min<Index>(threads, (count + grain - 1) / grain);
+  if (parts <= 1) {
+    f(Index(0), count);
+  } else {
+    detail::run_ranges(threads, parts, count, grain, f);
   }
 }
 
