@@ -129,13 +129,42 @@ TEST(TransposedProduct, OfRowsFarApart) {
   check_transposed<double>(520, 10, 97);
 }
 
-// So many columns that blocks of A are copied, of several sums each.
+// So many columns that blocks of A have several sums each, where the second-level cache is large.
 TEST(TransposedProduct, OfManyColumns) {
   for (const Index K : {0, 1, 96, 97, 340, 341, 350, 700}) {
     check_transposed<float>(50, 515, K);
     check_transposed<double>(50, 512, K);
   }
 }
+
+// Not a bit depends on the processor's caches.
+template <class Scalar>
+void check_long_blocks() {
+  for (const Index K : {0, 1, 96, 97, 340, 341, 350, 700}) {
+    for (const Index M : {7, 50, 101}) {
+      for (const Index N : {17, 70, 131}) {
+        recur::Generator generator(static_cast<std::uint64_t>(100 * K + 10 * M + N));
+        const auto a = random_matrix<Scalar>(generator, K, M + 5);
+        const auto b = random_matrix<Scalar>(generator, K, N);
+        const auto before = random_matrix<Scalar>(generator, M, N);
+        PackedMatrix<Scalar> packed;
+        packed.assign(K, N, recur::kernels::RunsB<Scalar>{{b.data(), N}});
+        const auto multiply = [&](bool long_blocks, Start start) {
+          RowMatrix<Scalar> c = before;
+          recur::kernels::detail::transposed_product_of<Scalar>(
+              M, N, K, {a.data(), M + 5}, {{{packed.operand().data, 0}}, true}, {c.data(), N},
+              start, long_blocks);
+          return c;
+        };
+        for (const Start start : {Start::zero, Start::accumulate}) {
+          ASSERT_TRUE(multiply(true, start) == multiply(false, start)) << M << ' ' << N << ' ' << K;
+        }
+      }
+    }
+  }
+}
+TEST(TransposedProduct, LongBlocksGiveTheSameBitsFloat) { check_long_blocks<float>(); }
+TEST(TransposedProduct, LongBlocksGiveTheSameBitsDouble) { check_long_blocks<double>(); }
 
 // 64 bytes are a line of the cache.
 TEST(TransposedProduct, RowsAreAnOddNumberOfLinesApart) {

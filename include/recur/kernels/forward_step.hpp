@@ -90,11 +90,10 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, const PackedGates<E, Scalar>& w,
   Start start = Start::zero;
   Index k = 0;
   do {
-    const Terms terms = stretches.together<Scalar>(k);
-    const Index length = terms.count;
+    const Index length = stretches.at(k);
     const Scalar* weights = block.data + k * block.width;
     gemm_panel<Scalar>(
-        rows, block.width, terms, {h.data + k * h.column_stride, h.row_stride, h.column_stride},
+        rows, block.width, length, {h.data + k * h.column_stride, h.row_stride, h.column_stride},
         weights, block.width, {sums, block.width}, start, nullptr,
         panel_ahead(count_of_tiles(rows, vectors_of_tile(block.width / native_width<Scalar>)),
                     length, block.width,

@@ -151,9 +151,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
         Start from = start;
         Index k = 0;
         do {  // at least once: K = 0 still sets C
-          const detail::Terms terms =
-              row_of_panels ? detail::Terms(stretches.at(k)) : stretches.together<Scalar>(k);
-          const Index depth = terms.count;
+          const Index depth = stretches.at(k);
           const GemmA<Scalar> block{a.data + m * a.row_stride + k * a.column_stride, a.row_stride,
                                     a.column_stride};
           const GemmC<Scalar> sum{c.data + m * c.row_stride + n, c.row_stride};
@@ -172,7 +170,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
                                   : next < N ? b.data + next * K
                                              : nullptr;
             detail::gemm_panel<Scalar>(
-                rows, std::min(panel, N - n), terms, block, weights, width, sum, from,
+                rows, std::min(panel, N - n), depth, block, weights, width, sum, from,
                 bias_from(from, n),
                 detail::panel_ahead(detail::count_of_tiles(rows, width / native_width<Scalar>),
                                     depth, width, ahead));
@@ -223,11 +221,11 @@ void gemm_part_of_panel(Index first, Index last, Index M, Index N, Index K, cons
   const Index parts = n < parts_from<Scalar>(N) ? 1 : parts_of_sum(K, width / native_width<Scalar>);
   const Stretches stretches(K, parts);
   for (Index k = 0; k < K; start = Start::accumulate) {
-    const Terms terms = stretches.together<Scalar>(k);
+    const Index depth = stretches.at(k);
     gemm_panel<Scalar>(
-        M, last - first, terms, {a.data + k * a.column_stride, a.row_stride, a.column_stride},
+        M, last - first, depth, {a.data + k * a.column_stride, a.row_stride, a.column_stride},
         b.data + n * K + k * width + (first - n), width, {c.data + first, c.row_stride}, start);
-    k += terms.count;
+    k += depth;
   }
 }
 

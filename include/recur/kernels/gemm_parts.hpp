@@ -41,13 +41,6 @@ namespace detail {
 // by the input), with these it is less.
 inline constexpr Index k_block = 256;
 
-// Blocks that a tile takes one after the other, at most. One, where a block of a panel stays in the
-// first-level cache for all tiles (AVX2, GRU of 512 units: 5 % faster than four); else as many as
-// stay in the second.
-template <class Scalar>
-inline constexpr Index blocks_at_once =
-    k_block* tile_columns<Scalar>* static_cast<Index>(sizeof(Scalar)) <= 32768 ? 1 : 4;
-
 // Blocks of as equal length as possible, of K terms.
 constexpr Index length_of_block(Index K) {
   const Index blocks = (K + k_block - 1) / k_block;
@@ -175,7 +168,7 @@ RECUR_ALWAYS_INLINE void gemm_tile_by_turns(const Tiles<Scalar>& tiles, Index fi
   const Index a_row = tiles.a.row_stride;
   Index a_column = tiles.a.column_stride;
   TileFactors<V, Rows, 1> factors(tiles.a.data + first * a_row, a_row, tiles.b);
-  Index k = tiles.K.count;
+  Index k = tiles.K;
   for (; k >= 4; k -= 4) {
     RECUR_UNROLL
     for (int part = 0; part < 4; ++part) {
@@ -200,7 +193,7 @@ RECUR_ALWAYS_INLINE void gemm_tile_by_turns(const Tiles<Scalar>& tiles, Index fi
 // M rows of a panel of one register.
 template <class V, class Scalar>
 void gemm_panel_by_turns(Index M, const Tiles<Scalar>& tiles) {
-  const Index K = tiles.K.count;
+  const Index K = tiles.K;
   const Index stretches = stretches_by_turns(K);
   const Index length = K / (4 * stretches) * 4;
   if (M == 1) {
@@ -359,24 +352,15 @@ class Stretches {
   Stretches(Index K, Index parts)
       : K_(K),
         length_(parts > 1 ? K / parts : length_of_block(K)),
-        longest_(parts > 1 ? 2 * length_ - 1 : length_),
-        in_blocks_(parts <= 1) {}
+        longest_(parts > 1 ? 2 * length_ - 1 : length_) {}
 
   // Terms of the stretch that begins at k.
   Index at(Index k) const { return K_ - k <= longest_ ? K_ - k : length_; }
-
-  // Of as many stretches as a tile takes one after the other: of blocks several.
-  template <class Scalar>
-  Terms together(Index k) const {
-    return in_blocks_ ? Terms(std::min(K_ - k, blocks_at_once<Scalar> * length_), length_)
-                      : Terms(at(k));
-  }
 
  private:
   Index K_;
   Index length_;
   Index longest_;
-  bool in_blocks_;
 };
 
 }  // namespace detail

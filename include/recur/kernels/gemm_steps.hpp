@@ -35,9 +35,9 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
     Start from = start;
     Index k = 0;
     do {  // at least once: K = 0 still sets C
-      const Terms terms = stretches.together<Scalar>(k);
+      const Index depth = stretches.at(k);
       const GemmC<Scalar> sums{c.data + n, c.row_stride};
-      Tiles<Scalar> tiles{terms,
+      Tiles<Scalar> tiles{depth,
                           {a.data + k * a.column_stride, a.row_stride, a.column_stride},
                           b.data + n * K + k * width,
                           width,
@@ -53,7 +53,7 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
         }
       });
       from = Start::accumulate;
-      k += terms.count;
+      k += depth;
     } while (k < K);
   }
   for (Index step = 0; step < steps.count && b.dots > 0; ++step) {

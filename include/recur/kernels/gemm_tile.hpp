@@ -84,15 +84,6 @@ constexpr Index vectors_of_tile(Index panel) {
   return panel <= tile_vectors ? panel : panel == 4 && tile_vectors == 3 ? 2 : tile_vectors;
 }
 
-// K terms, of which so many are summed in one go; then the next sum is added to what there is.
-struct Terms {
-  Terms(Index K) : Terms(K, K) {}  // NOLINT(google-explicit-constructor)
-  Terms(Index K, Index at_once) : count(K), in_one_go(at_once) {}
-
-  Index count;
-  Index in_one_go;
-};
-
 // The rows that C starts from; of zero they are not read.
 template <class Scalar>
 struct Before {
@@ -110,7 +101,7 @@ struct Before {
 // over K rows of B that are b_stride apart. last: columns of the last register that are C's.
 template <class Scalar>
 struct Tiles {
-  Terms K;
+  Index K;
   GemmA<Scalar> a;
   const Scalar* b;
   Index b_stride;
@@ -252,7 +243,7 @@ RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, cons
       sum[m][v] = V(Scalar(0));
     }
   }
-  if (tiles.before.start == Start::accumulate && tiles.K.count >= far_ahead) {
+  if (tiles.before.start == Start::accumulate && tiles.K >= far_ahead) {
     const Index stride = tiles.before.row_stride;
     fetch_rows<Rows, Vectors * V::width>(tiles.before.data + first * stride, stride);
   }
@@ -264,7 +255,7 @@ RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, cons
   keep_in_general_register(ahead);
   // Two terms at a time: on Intel's processors 3 to 6 % faster, but of small tiles 3 % slower.
   constexpr Index together = Rows * Vectors > 2 * tile_rows ? 2 : 1;
-  Index k = tiles.K.count;
+  Index k = tiles.K;
   if (k % together != 0) {
     factors.add_product(a_row, a_column, b_stride, sum);
     prefetch_for_later(ahead);
@@ -289,8 +280,8 @@ RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, cons
   }
 }
 
-// Tiles [begin, end), whose rows begin at `first`, of one sum. Where nothing is read soon, they
-// fetch what is there already: the step is 0 then.
+// Tiles [begin, end), whose rows begin at `first`. Where nothing is read soon, they fetch what is
+// there already: the step is 0 then.
 template <class V, int Rows, int Vectors, class Scalar>
 void gemm_tiles(const Tiles<Scalar>& tiles, Index begin, Index end, Index first) {
   for (Index tile = begin; tile < end; ++tile, first += Rows) {
@@ -312,41 +303,6 @@ RECUR_ALWAYS_INLINE void with_constant(Index n, F&& f) {
   f(std::integral_constant<int, Max>{});
 }
 
-// The same of several sums, by such a function for tiles of so many rows and registers. All but a
-// tile's last sum go to the stack, where the next begins: C is touched once. (Through C, large
-// layers took 0 to 1 % longer on an Intel Xeon.)
-template <class Scalar>
-void gemm_tiles_of_sums(const Tiles<Scalar>& tiles, Index begin, Index end, Index first, Index rows,
-                        Index vectors,
-                        void (*multiply)(const Tiles<Scalar>&, Index, Index, Index)) {
-  alignas(64) Scalar memory[static_cast<std::size_t>(tile_sums * native_width<Scalar>)];
-  const GemmC<Scalar> aside{memory, vectors * native_width<Scalar>};
-  const Index length = tiles.K.in_one_go;
-  for (Index tile = begin; tile < end; ++tile, first += rows) {
-    Tiles<Scalar> sum = tiles;
-    sum.K = length;
-    if (tiles.ahead.data != nullptr) {
-      sum.ahead.data += tile * tiles.ahead.tile_step;
-    }
-    sum.a.data += first * tiles.a.row_stride;
-    sum.before.data += first * tiles.before.row_stride;
-    sum.c = aside;
-    Index k = 0;
-    for (; tiles.K.count - k > length; k += length) {
-      multiply(sum, 0, 1, 0);
-      sum.a.data += length * tiles.a.column_stride;
-      sum.b += length * tiles.b_stride;
-      if (tiles.ahead.data != nullptr) {
-        sum.ahead.data += length * tiles.ahead.step;
-      }
-      sum.before = Before<Scalar>(Start::accumulate, nullptr, aside);
-    }
-    sum.K = tiles.K.count - k;
-    sum.c = {tiles.c.data + first * tiles.c.row_stride, tiles.c.row_stride};
-    multiply(sum, 0, 1, 0);
-  }
-}
-
 // All M rows, in tiles whose heights differ by at most one.
 template <class V, int Vectors, class Scalar>
 void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
@@ -354,14 +310,8 @@ void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
   const Index low = count > 1 ? M / count : M;  // the first ones have so many rows,
   const Index high = M - count * low;           // the last `high` one more
   const auto multiply = [&](Index height, Index begin, Index end, Index first) {
-    with_constant<rows_of_tile(Vectors)>(height, [&](auto rows) {
-      if (tiles.K.count <= tiles.K.in_one_go) {
-        gemm_tiles<V, rows.value, Vectors>(tiles, begin, end, first);
-      } else {
-        gemm_tiles_of_sums(tiles, begin, end, first, Index(rows.value), Index(Vectors),
-                           gemm_tiles<V, rows.value, Vectors, Scalar>);
-      }
-    });
+    with_constant<rows_of_tile(Vectors)>(
+        height, [&](auto rows) { gemm_tiles<V, rows.value, Vectors>(tiles, begin, end, first); });
   };
   multiply(low, 0, count - high, 0);
   if (high > 0) {
@@ -371,7 +321,7 @@ void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
 
 // `columns` columns of one panel (or of any K rows of whole registers, `b_stride` apart).
 template <class Scalar>
-void gemm_panel(Index M, Index columns, Terms K, const GemmA<Scalar>& a, const Scalar* b,
+void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const Scalar* b,
                 Index b_stride, const GemmC<Scalar>& c, Start start, const Scalar* bias = nullptr,
                 Ahead<Scalar> ahead = {}) {
   using V = Vec<Scalar>;

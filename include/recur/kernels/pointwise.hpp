@@ -170,12 +170,13 @@ RECUR_ALWAYS_INLINE void fetch_row_ahead(Index hidden, const SlotRows<const Scal
 
 // The same of what pointwise_forward adds to the sums, from the second level, where a register is a
 // line of the cache. (LSTM and GRU of 256 units, inference, AVX-512: 1 to 2 % faster on Intel's
-// processors; with the narrower registers of AVX2 1 % slower.)
+// processors; with the narrower registers of AVX2 1 % slower, and so are RNNs of few units on AMD's
+// Zen 5, 1 to 5 %.)
 template <class E, class Scalar>
 RECUR_ALWAYS_INLINE void fetch_added_ahead(const SlotPlaces<E, const Scalar>& added,
                                            const StateRows<const Scalar>& prev, Index b,
                                            Index unit) {
-  if constexpr (native_width<Scalar> * static_cast<Index>(sizeof(Scalar)) < 64) {
+  if constexpr (E::gates == 1 || native_width<Scalar> * static_cast<Index>(sizeof(Scalar)) < 64) {
     return;
   }
   constexpr Index ahead = 4;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <type_traits>  // std::integral_constant
 
+#include "recur/kernels/cache.hpp"
 #include "recur/kernels/gemm.hpp"
 
 namespace recur::inline RECUR_ABI::kernels {
@@ -47,6 +48,11 @@ namespace detail {
 inline constexpr Index most_terms = 96;
 constexpr Index terms_of_sum(Index K) { return K <= 128 ? 50 : K <= 200 ? 64 : most_terms; }
 
+// AVX2's are, AVX-512's not.
+template <class Scalar>
+inline constexpr bool panels_are_narrow = tile_columns<Scalar>* static_cast<Index>(sizeof(Scalar)) <
+                                          256;
+
 // Whether a block of A is copied because its rows are so far apart that they are on more pages than
 // the processor has at hand (64 to 96), and panels so narrow that each column is read again very
 // often. (AVX2, 2.4 KB apart: 2 % slower, 3.2 KB: 4 % faster, 4 KB and more: 3 to 9 %. With the
@@ -54,32 +60,50 @@ constexpr Index terms_of_sum(Index K) { return K <= 128 ? 50 : K <= 200 ? 64 : m
 template <class Scalar>
 constexpr bool on_many_pages(Index row_stride) {
   constexpr auto bytes = static_cast<Index>(sizeof(Scalar));
-  return tile_columns<Scalar> * bytes < 256 && row_stride * bytes >= 3200;
+  return panels_are_narrow<Scalar> && row_stride * bytes >= 3200;
 }
 
-// Columns of C for which a block of A is copied and then multiplied by all its terms, as B and C
-// come from afar: each is read once for all sums of the block. (1,024 columns: 9 % faster, 512: 2,
-// 256: 0 to 3 % slower. Where panels stay in the first level, not at all.)
-inline constexpr Index many_columns = 512;
+// Whether a block of A has the terms of several sums: it is copied and then multiplied by all of
+// them, panel by panel, so that C's rows are in the first-level cache for all sums. A is then read
+// from the second level. (Of 2 MB, an Intel Xeon's: 1,024 columns 9 % faster, 512: 2, 256: 0 to 3 %
+// slower. Of 1 MB, AMD's Zen 5: training an LSTM of 1,024 units 3 % slower; Zen 4: the same.)
 template <class Scalar>
-constexpr bool has_many_columns(Index N) {
-  return blocks_at_once<Scalar> > 1 && N >= many_columns;
+bool has_long_blocks(Index N) {
+  constexpr Index many_columns = 512;
+  constexpr long enough_bytes = 2 * 1024 * 1024;
+  return !panels_are_narrow<Scalar> && N >= many_columns && second_level_bytes() >= enough_bytes;
 }
+
+// Terms of a block, of which so many are summed in one go.
+struct Terms {
+  Index count;
+  Index in_one_go;
+
+  // f(first, count) for each sum, one after the other; of no terms, for one of none.
+  template <class F>
+  RECUR_ALWAYS_INLINE void for_each_sum(F&& f) const {
+    Index first = 0;
+    do {
+      f(first, std::min(count - first, in_one_go));
+      first += in_one_go;
+    } while (first < count);
+  }
+};
 
 // f(first row, rows, k, terms, block, ahead) for all blocks of A (K × M), `width` of its columns
-// each; many: of more terms than one sum, see many_columns. Of `block`, a RowsB, whole registers
-// can be read: it is A itself, or a copy where that would read behind A's end, or be slow. ahead:
-// the block that follows, unless it is near. No block goes over the end of a run of so many rows.
-// With K = 0 there is one block of no terms.
+// each; long_blocks: see has_long_blocks. Of `block`, a RowsB, whole registers can be read: it is A
+// itself, or a copy where that would read behind A's end, or be slow. ahead: the block that
+// follows, unless it is near. No block goes over the end of a run of so many rows. With K = 0 there
+// is one block of no terms.
 template <Index width, class Scalar, class F>
-RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, bool many,
+RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, bool long_blocks,
                                                    RowsB<Scalar> a, F&& f) {
   constexpr Index most_copied =
       std::max(most_terms, 65536 / static_cast<Index>(sizeof(Scalar)) / width);
   const Index together = std::min(K, run);
   const Index sums = std::max<Index>(1, (together + terms_of_sum(K) - 1) / terms_of_sum(K));
   const Index of_sum = (together + sums - 1) / sums;
-  const Index length = many && of_sum > 0 ? most_copied / of_sum * of_sum : of_sum;
+  const Index length = long_blocks && of_sum > 0 ? most_copied / of_sum * of_sum : of_sum;
   alignas(64) Scalar copy[static_cast<std::size_t>(width * most_copied)];
   for (Index m = 0; m < M; m += width) {
     const Index rows = std::min(width, M - m);
@@ -88,7 +112,7 @@ RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, 
     Index end = together;  // of the run
     do {
       const Index depth = std::min(length, end - k);
-      const bool as_it_is = depth > 0 && !many && !on_many_pages<Scalar>(a.row_stride) &&
+      const bool as_it_is = depth > 0 && !long_blocks && !on_many_pages<Scalar>(a.row_stride) &&
                             too_many <= (K - k - depth) * a.row_stride;
       for (Index i = 0; i < depth && !as_it_is; ++i) {
         copy_row(a.row(k + i) + m, rows, copy + i * width);
@@ -97,7 +121,7 @@ RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, 
                            : k + depth < K                   ? a.row(k + depth) + m
                            : m + rows < M                    ? a.row(0) + m + rows
                                                              : nullptr;
-      f(m, rows, k, Terms(depth, of_sum),
+      f(m, rows, k, Terms{depth, of_sum},
         as_it_is ? RowsB<Scalar>{a.row(k) + m, a.row_stride} : RowsB<Scalar>{copy, width},
         Ahead<Scalar>{next, a.row_stride, rows_of_tile(tile_vectors)});
       k += depth;
@@ -116,8 +140,12 @@ class TurnedColumns {
   // Adds the products of one block of A. b: Bᵀ (columns × terms).
   void add(Index columns, Index rows, Index k, Terms terms, const GemmA<Scalar>& b,
            RowsB<Scalar> block) {
-    gemm_panel<Scalar>(columns, rows, terms, b, block.data, block.row_stride, {sums_, stride},
-                       k > 0 ? Start::accumulate : Start::zero);
+    terms.for_each_sum([&](Index first, Index count) {
+      gemm_panel<Scalar>(columns, rows, count,
+                         {b.data + first * b.column_stride, 1, b.column_stride}, block.row(first),
+                         block.row_stride, {sums_, stride},
+                         k + first > 0 ? Start::accumulate : Start::zero);
+    });
   }
 
   void give(Index columns, Index rows, Start start, const GemmC<Scalar>& c) const {
@@ -161,21 +189,25 @@ struct PackedOrRunsB {
 // See transposed_product. Of B whole registers are read.
 template <class Scalar>
 void transposed_product_of(Index M, Index N, Index K, RowsB<Scalar> a,
-                           const PackedOrRunsB<Scalar>& b, GemmC<Scalar> c, Start start) {
+                           const PackedOrRunsB<Scalar>& b, GemmC<Scalar> c, Start start,
+                           bool long_blocks = false) {
   constexpr Index panel = tile_columns<Scalar>;
   const Index turned = columns_to_turn<Scalar>(N, K);
   const Index N_whole = N - turned;
   constexpr Index width = transposed_block<Scalar>;
   TurnedColumns<Scalar, width> rest;
   for_each_block_of_columns<width>(
-      M, K, b.rows.length, b.packed && has_many_columns<Scalar>(N), a,
+      M, K, b.rows.length, long_blocks, a,
       [&](Index m, Index rows, Index k, Terms terms, RowsB<Scalar> block, Ahead<Scalar> ahead) {
         for (Index n = 0; n < N_whole; n += panel) {
           const RowsB<Scalar> weights = b.panel(N, K, n, k);
-          gemm_panel<Scalar>(
-              rows, std::min(panel, N_whole - n), terms, {block.data, 1, block.row_stride},
-              weights.data, weights.row_stride, {c.data + m * c.row_stride + n, c.row_stride},
-              k > 0 ? Start::accumulate : start, nullptr, n == 0 ? ahead : Ahead<Scalar>{});
+          terms.for_each_sum([&](Index first, Index count) {
+            gemm_panel<Scalar>(rows, std::min(panel, N_whole - n), count,
+                               {block.row(first), 1, block.row_stride}, weights.row(first),
+                               weights.row_stride, {c.data + m * c.row_stride + n, c.row_stride},
+                               k + first > 0 ? Start::accumulate : start, nullptr,
+                               n == 0 && first == 0 ? ahead : Ahead<Scalar>{});
+          });
         }
         if (turned > 0) {
           const Index n = N_whole / panel * panel;  // the panel that they end
@@ -195,7 +227,8 @@ void transposed_product_of(Index M, Index N, Index K, RowsB<Scalar> a,
 template <class Scalar>
 void transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<Scalar> b,
                         GemmC<Scalar> c, Start start) {
-  detail::transposed_product_of<Scalar>(M, N, K, a, {{{b.data, 0}}, true}, c, start);
+  detail::transposed_product_of<Scalar>(M, N, K, a, {{{b.data, 0}}, true}, c, start,
+                                        detail::has_long_blocks<Scalar>(N));
 }
 
 /// The same with a B (K × N) as it stands, of one register at most, all columns turned. (H = 10:
