@@ -103,13 +103,13 @@ void inference(benchmark::State& state, Shape s, int gates) {
   });
 }
 
-template <class Layer>
+template <class Layer, class Tape = typename Layer::Tape>
 void training(benchmark::State& state, Shape s, int gates) {
   const auto layer = make<Layer>(s);
   const auto x = uniform(s.steps, s.batch, s.input);
   const auto d_output = uniform(s.steps, s.batch, s.hidden * s.directions);
   typename Layer::Output out;
-  typename Layer::Tape tape;
+  Tape tape;
   typename Layer::Gradients gradients;
   gradients.accumulate = false;
   gradients.state_requires_grad = false;
@@ -150,6 +150,15 @@ void add(const std::string& cell, int gates) {
         ->Unit(benchmark::kMicrosecond)
         ->UseRealTime();
   }
+  const Shape many_steps{1000, 32, 128, 128, 1, 1};
+  const auto add_long = [&](const char* mode, auto* benchmark_of) {
+    benchmark::RegisterBenchmark((cell + mode + many_steps.name()).c_str(), benchmark_of,
+                                 many_steps, gates)
+        ->Unit(benchmark::kMicrosecond)
+        ->UseRealTime();
+  };
+  add_long("/training/", training<Layer>);
+  add_long("/segments/", training<Layer, typename Layer::SegmentedTape>);
 }
 
 }  // namespace

@@ -50,9 +50,20 @@ void compare_batched(const GoldenCase& golden, const Layer& layer) {
 
   const auto d_state = state_of<typename Layer::State>("d_", "_n", get);
   const auto gradients = layer.backward(tape, get("d_output"), d_state);
-  golden.expect("grad.input", gradients.input, Tolerance<Scalar>::gradients);
-  expect_state(golden, "grad.", "_0", gradients.state, Tolerance<Scalar>::gradients);
-  golden.expect_gradients(gradients.parameters, Tolerance<Scalar>::gradients);
+  const auto expect_gradients = [&](const typename Layer::Gradients& all) {
+    golden.expect("grad.input", all.input, Tolerance<Scalar>::gradients);
+    expect_state(golden, "grad.", "_0", all.state, Tolerance<Scalar>::gradients);
+    golden.expect_gradients(all.parameters, Tolerance<Scalar>::gradients);
+  };
+  expect_gradients(gradients);
+
+  if (layer.directions() == 1) {
+    typename Layer::SegmentedTape segmented(2);
+    const auto in_segments = layer.forward(x, initial, segmented);
+    golden.expect("output", in_segments.output, Tolerance<Scalar>::forward);
+    expect_state(golden, "", "_n", in_segments.state, Tolerance<Scalar>::forward);
+    expect_gradients(layer.backward(segmented, get("d_output"), d_state));
+  }
 }
 
 template <class Layer>

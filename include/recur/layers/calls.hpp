@@ -12,6 +12,7 @@
 #include "recur/layers/backward_pass.hpp"
 #include "recur/layers/forward_pass.hpp"
 #include "recur/layers/packed_sequence.hpp"
+#include "recur/layers/segments.hpp"
 #include "recur/layers/shape_checks.hpp"
 #include "recur/layers/stack_parameters.hpp"
 
@@ -65,18 +66,8 @@ class Calls {
   /// A padded batch; lengths: null where all steps count.
   void forward(const ConstView& x, const Lengths* lengths, const StateView& state,
                Output<Tensor3<Scalar>>& out, Workspace<Scalar>& work, Tape<Scalar>* tape) const {
-    const Index batch = x.size(batch_first_ ? 0 : 1);
-    const Index steps = x.size(batch_first_ ? 1 : 0);
-    checks().input(x.size(2), state, batch, steps);
     Schedule& schedule = schedule_of(work, tape);
-    if (lengths != nullptr) {
-      check_lengths(lengths->values, batch, steps);
-      schedule.assign(steps, batch, lengths->values);
-    } else {
-      schedule.assign(steps, batch);
-    }
-    out.output.resize(x.size(0), x.size(1), sizes_.features());
-    resize_state(batch, out.state);
+    prepare(x, lengths, state, schedule, out);
     forward_pass(schedule).run(time_major(x), state, time_major(out.output.view()),
                                views(out.state), work, tape);
   }
@@ -88,19 +79,40 @@ class Calls {
     check(!s.packed(), E::name,
           "::backward: the tape is of a PackedSequence, and so must d_output be (to leave it out: "
           "PackedSequence<Scalar>())");
-    const Index outer = batch_first_ ? s.batch : s.steps;
-    const Index inner = batch_first_ ? s.steps : s.batch;
-    checks().optional("d_output", d_output, {outer, inner, sizes_.features()});
-    checks().state_gradients(d_state, s.batch);
+    check_gradients_by_results(s, d_output, d_state);
     const kernels::Start start = prepare(gradients);
-    View d_input;
-    if (gradients.input_requires_grad) {
-      gradients.input.resize(outer, inner, sizes_.input);
-      d_input = time_major(gradients.input.view());
-    }
+    const View d_input = input_gradients(s, gradients);
     backward_pass(s).run(tape, d_output.absent() ? d_output : time_major(d_output), d_state,
                          d_input, state_gradients(s.batch, gradients), start,
                          gradients.parameters.cells);
+  }
+
+  /// The same in segments.
+  void forward(const ConstView& x, const Lengths* lengths, const StateView& state,
+               Output<Tensor3<Scalar>>& out, SegmentedTape<Scalar>& tape) const {
+    check(sizes_.directions == 1, E::name,
+          "::forward: expected a layer of one direction for a SegmentedTape, got ",
+          sizes_.directions, " (the reverse one begins with the last step)");
+    check(tape.segment_steps >= 0, E::name,
+          "::forward: expected segment_steps of a SegmentedTape to be 0 or more, got ",
+          tape.segment_steps);
+    prepare(x, lengths, state, tape.schedule, out);
+    SegmentedPass<E, Scalar>(network_, tape)
+        .forward(time_major(x), state, time_major(out.output.view()), views(out.state));
+  }
+
+  void backward(SegmentedTape<Scalar>& tape, const ConstView& d_output, const StateView& d_state,
+                Gradients<Tensor3<Scalar>>& gradients) const {
+    const Schedule& s = tape.schedule;
+    check(tape.on_tape >= 0, E::name,
+          "::backward: expected a tape of a forward pass (call forward with this tape first)");
+    checks().tape(tape.segment, "backward");
+    check_gradients_by_results(s, d_output, d_state);
+    const kernels::Start start = prepare(gradients);
+    const View d_input = input_gradients(s, gradients);
+    SegmentedPass<E, Scalar>(network_, tape)
+        .backward(d_output.absent() ? d_output : time_major(d_output), d_state, d_input,
+                  state_gradients(s.batch, gradients), start, gradients.parameters.cells);
   }
 
   /// A PackedSequence.
@@ -195,6 +207,41 @@ class Calls {
   template <class V>
   V time_major(V view) const {
     return recur::detail::time_major(view, batch_first_);
+  }
+
+  // Checks what forward is given; then the sizes of what it overwrites.
+  void prepare(const ConstView& x, const Lengths* lengths, const StateView& state,
+               Schedule& schedule, Output<Tensor3<Scalar>>& out) const {
+    const Index batch = x.size(batch_first_ ? 0 : 1);
+    const Index steps = x.size(batch_first_ ? 1 : 0);
+    checks().input(x.size(2), state, batch, steps);
+    if (lengths != nullptr) {
+      check_lengths(lengths->values, batch, steps);
+      schedule.assign(steps, batch, lengths->values);
+    } else {
+      schedule.assign(steps, batch);
+    }
+    out.output.resize(x.size(0), x.size(1), sizes_.features());
+    resize_state(batch, out.state);
+  }
+
+  // Of a padded batch.
+  void check_gradients_by_results(const Schedule& s, const ConstView& d_output,
+                                  const StateView& d_state) const {
+    checks().optional(
+        "d_output", d_output,
+        {batch_first_ ? s.batch : s.steps, batch_first_ ? s.steps : s.batch, sizes_.features()});
+    checks().state_gradients(d_state, s.batch);
+  }
+
+  // Where the gradients by the input of a padded batch go, time-major, if they are asked for.
+  View input_gradients(const Schedule& s, Gradients<Tensor3<Scalar>>& gradients) const {
+    if (!gradients.input_requires_grad) {
+      return {};
+    }
+    gradients.input.resize(batch_first_ ? s.batch : s.steps, batch_first_ ? s.steps : s.batch,
+                           sizes_.input);
+    return time_major(gradients.input.view());
   }
 
   // The rows of a PackedSequence; no rows: left out.

@@ -25,7 +25,7 @@ class ForwardPass {
       : network_(network), schedule_(schedule) {}
 
   /// x (T, B, I) → output (T, B, D·output) and the final state, both overwritten; padding is zero.
-  /// tape: null for inference.
+  /// Either may be absent: not asked for. tape: null for inference.
   void run(const ConstView& x, const StateView& initial, const View& output,
            const MutableState& final, Workspace<Scalar>& work, Tape<Scalar>* tape) const;
 
@@ -139,10 +139,10 @@ void ForwardPass<E, Scalar>::run(const ConstView& x, const StateView& initial, c
     const bool give_at_once = top && schedule_.full() && output.data() != x.data();
     layer.run(chunk, in, in_row, record != nullptr, network_.in_use(buffers),
               give_at_once ? output : View());
-    for (Index d = 0; d < D; ++d) {
+    for (Index d = 0; d < D && !final.h.absent(); ++d) {
       get_final_state(buffers[static_cast<std::size_t>(d)], k, d, final);
     }
-    if (top && !give_at_once) {
+    if (top && !give_at_once && !output.absent()) {
       give_running<Scalar>(schedule_, h.view().narrow(0, 1, T), output);
     }
   }

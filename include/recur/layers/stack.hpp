@@ -48,8 +48,9 @@ namespace recur::inline RECUR_ABI {
 ///       lstm.backward(tapes[k], d_outputs[k], gradients.state, gradients);
 ///     }
 ///
-/// which gives the gradients of the whole sequence. examples/truncated_bptt/ shows both. A first
-/// state that is learnt: nn/initial_state.hpp.
+/// which gives the gradients of the whole sequence. examples/truncated_bptt/ shows both. In a part
+/// of the memory, by a SegmentedTape: layers/segments.hpp. A first state that is learnt:
+/// nn/initial_state.hpp.
 template <math::Equations E, class Scalar_, int InputSize = Dynamic, int HiddenSize = Dynamic>
 class Recurrent {
  public:
@@ -57,6 +58,7 @@ class Recurrent {
   using Options = typename CellTraits<E>::Options;
   using Parameters = StackParameters<Scalar>;
   using Tape = recur::Tape<Scalar>;
+  using SegmentedTape = recur::SegmentedTape<Scalar>;
   using Workspace = recur::Workspace<Scalar>;
   using Stream = recur::Stream<E, Scalar>;
   using State = StateOf<E, Tensor3<Scalar>>;
@@ -156,6 +158,16 @@ class Recurrent {
     run(x, nullptr, state, out, tape.workspace, &tape);
   }
 
+  /// Training of long sequences in little memory: layers/segments.hpp.
+  Output forward(const ConstView& x, const StateView& state, SegmentedTape& tape) const {
+    Output out;
+    forward(x, state, out, tape);
+    return out;
+  }
+  void forward(const ConstView& x, const StateView& state, Output& out, SegmentedTape& tape) const {
+    run(x, nullptr, state, out, tape);
+  }
+
   /// Sequences of different lengths: lengths[b] steps of sequence b count, 0 … T, in any order,
   /// without packing. The state is taken at each sequence's last step, where its reverse direction
   /// starts; outputs behind it are zero. The work is proportional to the sum of the lengths.
@@ -181,6 +193,16 @@ class Recurrent {
   void forward(const ConstView& x, const Lengths& lengths, const StateView& state, Output& out,
                Tape& tape) const {
     run(x, &lengths, state, out, tape.workspace, &tape);
+  }
+  Output forward(const ConstView& x, const Lengths& lengths, const StateView& state,
+                 SegmentedTape& tape) const {
+    Output out;
+    forward(x, lengths, state, out, tape);
+    return out;
+  }
+  void forward(const ConstView& x, const Lengths& lengths, const StateView& state, Output& out,
+               SegmentedTape& tape) const {
+    run(x, &lengths, state, out, tape);
   }
 
   /// Sequences packed by pack_padded_sequence or pack_sequence; output is packed as x is, the state
@@ -239,6 +261,18 @@ class Recurrent {
   /// empty, or with gradients.accumulate = false); .input and .state: overwritten. d_output may be
   /// gradients.input, d_state gradients.state.
   void backward(Tape& tape, const ConstView& d_output, const StateView& d_state,
+                Gradients& gradients) const {
+    run_backward(tape, d_output, d_state, gradients);
+  }
+
+  /// Backward of a call in segments, each of which but the last runs forward once more before.
+  Gradients backward(SegmentedTape& tape, const ConstView& d_output,
+                     const StateView& d_state = {}) const {
+    Gradients gradients;
+    backward(tape, d_output, d_state, gradients);
+    return gradients;
+  }
+  void backward(SegmentedTape& tape, const ConstView& d_output, const StateView& d_state,
                 Gradients& gradients) const {
     run_backward(tape, d_output, d_state, gradients);
   }

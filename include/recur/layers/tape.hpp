@@ -72,7 +72,7 @@ struct LayerTape {
 /// second product multiplies. That is less than a tenth of the tape, when the tape holds some
 /// twenty chunks. With two directions and several layers the gradients between them are of all
 /// steps, T·B·D·H, and twice that with three layers and more; with sequences of different lengths,
-/// so is a copy of those by the output.
+/// so is a copy of those by the output. Less memory, for a third more time: segments.hpp.
 template <class Scalar>
 struct Tape {
   Schedule schedule;
