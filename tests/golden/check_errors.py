@@ -23,7 +23,7 @@ import torch
 
 import safetensors_io
 
-# Seen with PyTorch 1.13: 1.00; with 2.14 on AMD Zen 4 1.07, but 1.22 for the output of an RNN after a
+# Seen with PyTorch 1.13: 1.00; with 2.14 on AMD Zen 4 and 5 1.08, but 1.10 for the output of an RNN after a
 # thousand steps: how PyTorch adds up depends on its BLAS. Without AVX-512 recur's tanh is less exact
 # (include/recur/kernels/activations.hpp): 1.07 with AVX2, 1.10 with SSE2.
 LIMIT = 1.2

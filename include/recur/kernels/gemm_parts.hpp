@@ -41,10 +41,10 @@ namespace detail {
 // by the input), with these it is less.
 inline constexpr Index k_block = 256;
 
-// Blocks of as equal length as possible, of K terms.
-constexpr Index length_of_block(Index K) {
-  const Index blocks = (K + k_block - 1) / k_block;
-  return K <= k_block ? K : (K + blocks - 1) / blocks;
+// Blocks of as equal length as possible, of K terms, `most` of them at most.
+constexpr Index length_of_block(Index K, Index most = k_block) {
+  const Index blocks = (K + most - 1) / most;
+  return K <= most ? K : (K + blocks - 1) / blocks;
 }
 
 // Of a single register: stretches of terms that four parts share.
@@ -349,9 +349,9 @@ bool gemm_panel_in_parts(Index parts, Index M, Index columns, Index K, const Gem
 // A sum over K terms from the first to the last: of all in blocks, or part by part.
 class Stretches {
  public:
-  Stretches(Index K, Index parts)
+  Stretches(Index K, Index parts, Index most = k_block)
       : K_(K),
-        length_(parts > 1 ? K / parts : length_of_block(K)),
+        length_(parts > 1 ? K / parts : length_of_block(K, most)),
         longest_(parts > 1 ? 2 * length_ - 1 : length_) {}
 
   // Terms of the stretch that begins at k.
