@@ -15,8 +15,7 @@
 
 #include "support/bytes.hpp"
 #include "support/compare.hpp"
-#include "support/random.hpp"
-#include "support/states.hpp"
+#include "support/pass_data.hpp"
 
 namespace {
 
@@ -24,7 +23,7 @@ using recur::Index;
 using recur::Tensor3;
 using recur::test::bytes_of;
 using recur::test::has_c;
-using recur::test::random_tensor;
+using recur::test::PassData;
 
 class Threads {
  public:
@@ -52,32 +51,6 @@ typename Layer::StateView state_of(const typename Layer::State& state, Index fir
   }
 }
 
-// What goes into both passes of a layer.
-template <class Layer>
-struct Data {
-  using Scalar = typename Layer::Scalar;
-  Tensor3<Scalar> x;
-  Tensor3<Scalar> d_output;
-  typename Layer::State initial;
-  typename Layer::State d_state;
-
-  Data(const Layer& layer, Index steps, Index batch) {
-    recur::Generator generator(5);
-    const auto random_state = [&](typename Layer::State& state) {
-      const Index rows = layer.num_layers() * layer.directions();
-      state.h = random_tensor<Scalar>(generator, rows, batch, layer.output_size());
-      if constexpr (has_c<Layer>) {
-        state.c = random_tensor<Scalar>(generator, rows, batch, layer.hidden_size());
-      }
-    };
-    x = random_tensor<Scalar>(generator, steps, batch, layer.input_size());
-    d_output =
-        random_tensor<Scalar>(generator, steps, batch, layer.directions() * layer.output_size());
-    random_state(initial);
-    random_state(d_state);
-  }
-};
-
 template <class Layer>
 struct Passes {
   typename Layer::Output out;
@@ -92,7 +65,7 @@ struct Passes {
 
 // Both passes on a part of the data's batch; inference must give what training gives.
 template <class Layer>
-Passes<Layer> run(const Layer& layer, const Data<Layer>& data, Index first, Index count) {
+Passes<Layer> run(const Layer& layer, const PassData<Layer>& data, Index first, Index count) {
   Passes<Layer> result;
   typename Layer::Tape tape;
   const auto x = sequences(data.x, first, count);
@@ -107,7 +80,7 @@ Passes<Layer> run(const Layer& layer, const Data<Layer>& data, Index first, Inde
 // Runs parts of a batch with 1, 2 and 3 threads, from its start and from its end, and compares
 // every sequence with itself alone, and the gradients by the parameters between threads.
 template <class Layer>
-void expect_same_bits(const Layer& layer, const Data<Layer>& data,
+void expect_same_bits(const Layer& layer, const PassData<Layer>& data,
                       const std::vector<Index>& batch_sizes) {
   const Index batch = data.x.size(1);
   std::vector<std::string> alone;
@@ -173,14 +146,14 @@ TYPED_TEST(Determinism, EveryBatchSizePositionAndNumberOfThreads) {
   for (const Index hidden : {5, 16, 33, 100}) {
     SCOPED_TRACE(hidden);
     const auto layer = make<TypeParam>(hidden, 1, false);
-    expect_same_bits(layer, Data<TypeParam>(layer, 4, 70), batch_sizes);
+    expect_same_bits(layer, PassData<TypeParam>(layer, 4, 70), batch_sizes);
   }
 }
 
 // So long that one sequence is done in one chunk of steps, and a batch in several.
 TYPED_TEST(Determinism, DeepBidirectionalAndLong) {
   const auto layer = make<TypeParam>(48, 2, true);
-  const Data<TypeParam> data(layer, 60, 70);
+  const PassData<TypeParam> data(layer, 60, 70);
   recur::Schedule schedule;
   schedule.assign(60, 70);
   using Scalar = typename TypeParam::Scalar;
@@ -193,7 +166,7 @@ TYPED_TEST(Determinism, GroupsOfSequences) {
   for (const Index hidden : {10, 33}) {
     SCOPED_TRACE(hidden);
     const auto layer = make<TypeParam>(hidden, 2, false);
-    expect_same_bits(layer, Data<TypeParam>(layer, 40, 70), {15, 16, 17, 31, 70});
+    expect_same_bits(layer, PassData<TypeParam>(layer, 40, 70), {15, 16, 17, 31, 70});
   }
 }
 
@@ -203,7 +176,7 @@ TYPED_TEST(Determinism, UnitsSharedByTheThreads) {
   for (const Index hidden : has_c<TypeParam> ? std::array{128, 220} : std::array{256, 420}) {
     SCOPED_TRACE(hidden);
     const auto layer = make<TypeParam>(hidden, 2, false);
-    expect_same_bits(layer, Data<TypeParam>(layer, 9, 30), {1, 2, 7, 8, 11, 12, 23, 24, 30});
+    expect_same_bits(layer, PassData<TypeParam>(layer, 9, 30), {1, 2, 7, 8, 11, 12, 23, 24, 30});
   }
 }
 
@@ -211,15 +184,15 @@ TYPED_TEST(Determinism, UnitsSharedByTheThreads) {
 // theirs.
 TEST(DeterminismOfGreatLayers, UnitsOfManySequences) {
   const auto layer = make<recur::LSTM<float>>(400, 1, false);
-  expect_same_bits(layer, Data<recur::LSTM<float>>(layer, 3, 40), {1, 7, 25, 40});
+  expect_same_bits(layer, PassData<recur::LSTM<float>>(layer, 3, 40), {1, 7, 25, 40});
   const auto gru = make<recur::GRU<float>>(450, 1, false);
-  expect_same_bits(gru, Data<recur::GRU<float>>(gru, 3, 40), {1, 30, 40});
+  expect_same_bits(gru, PassData<recur::GRU<float>>(gru, 3, 40), {1, 30, 40});
 }
 
 TEST(DeterminismOfGreatLayers, ProductsInSeveralBlocks) {
   const auto layer = make<recur::RNN<float>>(1100, 1, false);
   ASSERT_GT(layer.hidden_size(), recur::kernels::detail::k_block);
-  expect_same_bits(layer, Data<recur::RNN<float>>(layer, 2, 8), {1, 2, 7});
+  expect_same_bits(layer, PassData<recur::RNN<float>>(layer, 2, 8), {1, 2, 7});
 }
 
 // A sequence in pieces, the state handed on, and back again the gradient by the state.
@@ -229,7 +202,7 @@ TYPED_TEST(Determinism, StepByStepEqualsTheWholeSequence) {
       SCOPED_TRACE(std::to_string(hidden) + " units, batch of " + std::to_string(batch));
       const auto layer = make<TypeParam>(hidden, 2, false);
       const Index steps = 9;
-      const Data<TypeParam> data(layer, steps, batch);
+      const PassData<TypeParam> data(layer, steps, batch);
       const auto whole = run(layer, data, 0, batch);
 
       std::vector<typename TypeParam::Tape> tapes(static_cast<std::size_t>(steps));
@@ -266,7 +239,7 @@ TYPED_TEST(Determinism, StepByStepEqualsTheWholeSequence) {
 template <class Layer>
 void expect_same_bits_with_lengths(const Layer& layer, const std::vector<Index>& lengths) {
   const auto batch = static_cast<Index>(lengths.size());
-  const Data<Layer> data(layer, 40, batch);
+  const PassData<Layer> data(layer, 40, batch);
   std::string parameters;
   for (const int threads : {1, 2, 3}) {
     const Threads use(threads);

@@ -16,53 +16,21 @@
 #include "support/allocations.hpp"
 #include "support/bytes.hpp"
 #include "support/gradient_check.hpp"
+#include "support/pass_data.hpp"
 #include "support/random.hpp"
-#include "support/states.hpp"
 
 namespace {
 
 using recur::Index;
 using recur::test::bytes_of;
 using recur::test::error_of;
-using recur::test::has_c;
+using recur::test::PassData;
 using recur::test::random_tensor;
 using LSTM = recur::LSTM<double>;
 
-// What goes into both passes of a layer, and its results.
-template <class Layer>
-struct Data {
-  using Tensor = recur::Tensor3<typename Layer::Scalar>;
-  Tensor x;
-  Tensor d_output;
-  typename Layer::State initial;
-  typename Layer::State d_state;
-
-  Data(const Layer& layer, Index steps, Index batch) {
-    recur::Generator generator(5);
-    const auto sequences = [&](Index width) {
-      return layer.options().batch_first
-                 ? random_tensor<typename Layer::Scalar>(generator, batch, steps, width)
-                 : random_tensor<typename Layer::Scalar>(generator, steps, batch, width);
-    };
-    const auto fill = [&](typename Layer::State& state) {
-      const auto tensor = [&](Index width) {
-        return random_tensor<typename Layer::Scalar>(generator, layer.num_layers(), batch, width);
-      };
-      state.h = tensor(layer.output_size());
-      if constexpr (has_c<Layer>) {
-        state.c = tensor(layer.hidden_size());
-      }
-    };
-    x = sequences(layer.input_size());
-    d_output = sequences(layer.output_size());
-    fill(initial);
-    fill(d_state);
-  }
-};
-
 // Both passes in segments against those with a tape; lengths: of all steps, or those.
 template <class Layer, class... Lengths>
-void expect_same_results(const Layer& layer, const Data<Layer>& data, Index segment_steps,
+void expect_same_results(const Layer& layer, const PassData<Layer>& data, Index segment_steps,
                          const Lengths&... lengths) {
   SCOPED_TRACE(std::to_string(segment_steps) + " steps a segment");
   typename Layer::Tape tape;
@@ -93,7 +61,7 @@ TYPED_TEST(Segments, GiveWhatATapeGives) {
   for (const bool batch_first : {false, true}) {
     const TypeParam layer(
         {.input_size = 3, .hidden_size = 21, .num_layers = 2, .batch_first = batch_first});
-    const Data<TypeParam> data(layer, 23, 18);
+    const PassData<TypeParam> data(layer, 23, 18);
     for (const Index steps : {0, 1, 4, 5, 22, 23, 100}) {
       expect_same_results(layer, data, steps);
     }
@@ -102,13 +70,13 @@ TYPED_TEST(Segments, GiveWhatATapeGives) {
 
 TYPED_TEST(Segments, OfNoSequences) {
   const TypeParam layer({.input_size = 3, .hidden_size = 5, .num_layers = 2});
-  expect_same_results(layer, Data<TypeParam>(layer, 7, 0), 3);
+  expect_same_results(layer, PassData<TypeParam>(layer, 7, 0), 3);
 }
 
 // Some end within a segment, some before others begin, one has no step; the last segments none.
 TYPED_TEST(Segments, OfSequencesOfDifferentLengths) {
   const TypeParam layer({.input_size = 3, .hidden_size = 5, .num_layers = 2});
-  const Data<TypeParam> data(layer, 23, 6);
+  const PassData<TypeParam> data(layer, 23, 6);
   for (const Index steps : {1, 4, 7, 23}) {
     expect_same_results(layer, data, steps, std::vector<Index>{3, 17, 0, 8, 12, 9});
     expect_same_results(layer, data, steps, std::vector<Index>{0, 0, 0, 0, 0, 0});
@@ -117,13 +85,13 @@ TYPED_TEST(Segments, OfSequencesOfDifferentLengths) {
 
 TEST(SegmentsOfLSTM, WithAProjection) {
   const LSTM layer({.input_size = 3, .hidden_size = 7, .num_layers = 2, .proj_size = 4});
-  expect_same_results(layer, Data<LSTM>(layer, 11, 5), 4);
+  expect_same_results(layer, PassData<LSTM>(layer, 11, 5), 4);
 }
 
 // So many sequences of few units that they go backwards in two groups.
 TEST(SegmentsOfLSTM, OfGroupsOfSequences) {
   const LSTM layer({.input_size = 3, .hidden_size = 10, .num_layers = 2});
-  expect_same_results(layer, Data<LSTM>(layer, 40, 64), 16);
+  expect_same_results(layer, PassData<LSTM>(layer, 40, 64), 16);
 }
 
 // The second time masks must be those of the first, or the gradients are those of something else:
@@ -131,7 +99,7 @@ TEST(SegmentsOfLSTM, OfGroupsOfSequences) {
 TEST(SegmentsOfLSTM, DrawTheSameMasksAgain) {
   recur::Generator generator(3);
   LSTM layer({.input_size = 2, .hidden_size = 4, .num_layers = 3, .dropout = 0.4}, generator);
-  Data<LSTM> data(layer, 7, 3);
+  PassData<LSTM> data(layer, 7, 3);
   LSTM::SegmentedTape tape(3);
   const auto forward = [&] {
     tape.generator = recur::Generator(8);
@@ -153,7 +121,7 @@ TEST(SegmentsOfLSTM, DrawTheSameMasksAgain) {
 // What may be left out, and what overlaps.
 TEST(SegmentsOfLSTM, TakeWhatATapeTakes) {
   const LSTM layer({.input_size = 5, .hidden_size = 5, .num_layers = 2});
-  Data<LSTM> data(layer, 10, 3);
+  PassData<LSTM> data(layer, 10, 3);
   LSTM::Tape tape;
   LSTM::SegmentedTape segments(4);
   const auto expect_same = [&](const LSTM::Gradients& gradients, const LSTM::Gradients& expected) {
@@ -257,7 +225,7 @@ TEST(SegmentedTape, IsAsLargeAsItSays) {
 
 TEST(SegmentedTape, AllocatesNothingWhenUsedAgain) {
   const LSTM layer({.input_size = 3, .hidden_size = 5, .num_layers = 2, .dropout = 0.5});
-  const Data<LSTM> data(layer, 23, 4);
+  const PassData<LSTM> data(layer, 23, 4);
   LSTM::SegmentedTape tape(5);
   LSTM::Output out;
   LSTM::Gradients gradients;

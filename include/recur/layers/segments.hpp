@@ -6,7 +6,7 @@
 // with Sublinear Memory Cost, 2016.
 #pragma once
 
-#include <algorithm>  // std::clamp, std::copy_n, std::fill_n, std::max, std::min
+#include <algorithm>  // std::clamp, std::max, std::min
 #include <cmath>      // std::ceil, std::sqrt
 #include <span>
 #include <vector>
@@ -85,10 +85,11 @@ class SegmentedPass {
     tape_.generators.resize(draws ? static_cast<std::size_t>(count) : 0);
     keep_input(x);
     resize_states(count * network_.layers, tape_.h, tape_.c);
-    const Index size = network_.layers * tape_.schedule.batch;
-    copy_or_zero(initial.h, size * network_.output(), tape_.h);
-    if constexpr (E::has_c) {
-      copy_or_zero(initial.c, size * network_.hidden(), tape_.c);
+    for (Index layer = 0; layer < network_.layers; ++layer) {
+      for (Index b = 0; b < tape_.schedule.batch; ++b) {
+        Scalar* c = E::has_c ? tape_.c.view().row(layer, b) : nullptr;
+        network_.copy_state(initial, layer, b, {tape_.h.view().row(layer, b), 0, c, 0});
+      }
     }
     for (Index k = 0; k < count; ++k) {
       if (draws) {
@@ -144,16 +145,6 @@ class SegmentedPass {
     } else {
       tape_.input.assign(x);
       tape_.borrowed = {};
-    }
-  }
-
-  static void copy_or_zero(const ConstView& from, Index count, Tensor3<Scalar>& to) {
-    if (from.absent()) {
-      std::fill_n(to.data(), count, Scalar(0));
-      return;
-    }
-    for (Index k = 0; k < from.size(0); ++k) {
-      to[k] = from[k];
     }
   }
 
