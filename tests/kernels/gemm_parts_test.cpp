@@ -5,6 +5,7 @@
 #include "recur/kernels/gemm_parts.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include <gtest/gtest.h>
 
@@ -52,17 +53,22 @@ struct Product {
       those.b.row(count) = b.row(k);
     }
     RowMatrix<Scalar> sums = RowMatrix<Scalar>::Zero(a.rows(), b.cols());
-    those.add(0, 0, count, sums);
+    those.add(0, count, sums);
     return sums;
   }
 
-  // Columns [n, N) of C += A B over the terms [k, k + count), in a single part.
-  void add(Index n, Index k, Index count, RowMatrix<Scalar>& to) const {
-    PackedMatrix<Scalar> panels;
-    const RowMatrix<Scalar> rows = b.block(k, n, count, b.cols() - n);
-    panels.assign(count, rows.cols(), RowsB<Scalar>{rows.data(), rows.cols()});
-    gemm<Scalar>(a.rows(), rows.cols(), count, {a.data() + k, a.cols(), 1}, panels.operand(),
-                 {to.data() + n, to.cols()}, Start::accumulate);
+  // C += A B over the terms [k, k + count), in one go.
+  void add(Index k, Index count, RowMatrix<Scalar>& to) const {
+    for (Index m = 0; m < a.rows(); ++m) {
+      for (Index n = 0; n < b.cols(); ++n) {
+        Scalar sum = 0;
+        for (Index i = k; i < k + count; ++i) {
+          sum = recur::kernels::has_multiply_add ? std::fma(a(m, i), b(i, n), sum)
+                                                 : sum + a(m, i) * b(i, n);
+        }
+        to(m, n) = sum + to(m, n);
+      }
+    }
   }
 
   // Rows [first, last) as the scan multiplies them.
@@ -92,9 +98,12 @@ void check(Index M, Index N, Index K) {
       return part;
     }();
     RowMatrix<Scalar> sums = expected.middleCols(n, columns);
-    for (Index part = 0; part < parts && (vectors > 1 || parts == 1); ++part) {
-      const Index k = part * (K / parts);
-      narrow.add(0, k, part + 1 == parts ? K - k : K / parts, sums);
+    if (vectors > 1 || parts == 1) {
+      const detail::Stretches stretches(K, parts);
+      for (Index k = 0, count = 0; k < K; k += count) {
+        count = stretches.at(k);
+        narrow.add(k, count, sums);
+      }
     }
     // By turns.
     for (Index first = 0, last = 0; vectors == 1 && parts > 1 && last < K; first = last) {

@@ -147,13 +147,14 @@ struct Shape {
   Index batch;
   Index input;
   Index hidden;
+  Index layers = 3;
 };
 
-// All that a first training step of three layers allocates at a time: little more than the tape, of
-// which the gradients between the layers are no part.
+// All that a first training step allocates at a time: little more than the tape, of which the
+// gradients between the layers are no part.
 template <class Layer>
 void check_peak(Index per_unit, const Shape& n) {
-  const Layer layer({.input_size = n.input, .hidden_size = n.hidden, .num_layers = 3});
+  const Layer layer({.input_size = n.input, .hidden_size = n.hidden, .num_layers = n.layers});
   recur::Generator generator(3);
   const auto x = recur::test::random_tensor<float>(generator, n.steps, n.batch, n.input);
   typename Layer::Output out;
@@ -166,7 +167,7 @@ void check_peak(Index per_unit, const Shape& n) {
   };
   step();  // memory of output, gradients and threads
   const auto formula =
-      static_cast<double>(3 * per_unit * n.steps * n.batch * n.hidden) * sizeof(float);
+      static_cast<double>(n.layers * per_unit * n.steps * n.batch * n.hidden) * sizeof(float);
   const auto peak = static_cast<double>(recur::test::peak_bytes_of(step));
   EXPECT_GE(peak, formula);
   EXPECT_LE(peak, 1.1 * formula);
@@ -180,6 +181,9 @@ TEST(Tape, IsAlmostAllThatATrainingStepNeeds) {
   check_peak<recur::LSTM<float>>(6, many_chunks);
   check_peak<recur::GRU<float>>(5, many_chunks);
   check_peak<recur::RNN<float>>(1, many_chunks);
+  const Shape many_units{100, 16, 256, 256, 1};
+  check_peak<recur::LSTM<float>>(6, many_units);
+  check_peak<recur::GRU<float>>(5, many_units);
   const int before = recur::max_threads();
   for (const int threads : {1, 2, 3}) {
     SCOPED_TRACE(threads);

@@ -65,7 +65,7 @@ RECUR_ALWAYS_INLINE void add_product(Index M, Index N, Index K, const GemmA<Scal
 template <Index K, int Registers, class V, class Scalar>
 RECUR_ALWAYS_INLINE void add_row(const Scalar* a, const Scalar* b, V* sum, bool back) {
   constexpr int parts = static_cast<int>(parts_of_sum(K, Registers));
-  static_assert(K <= k_block);
+  static_assert(parts > 1 || K <= k_block);
   if constexpr (Registers == 1 && parts > 1) {
     constexpr int stretches = parts / 4;
     constexpr Index length = K / parts * 4;
@@ -221,11 +221,12 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
     }
   };
   // Registers of a panel, or of a panel and one more, which are summed in parts both; of products
-  // that are no longer than a block. (AVX2: an RNN of 32 units trains in a sixth less time, LSTM
-  // and GRU in a tenth.)
+  // that are not so long that their code would be. (AVX2: an RNN of 32 units trains in a sixth less
+  // time, LSTM and GRU in a tenth.)
   constexpr Index width = native_width<Scalar>;
+  constexpr Index most_terms = 256;
   constexpr int most = static_cast<int>(
-      std::min<Index>(tile_vectors == 3 ? 4 : tile_vectors, detail::k_block / (E::gates * width)));
+      std::min<Index>(tile_vectors == 3 ? 4 : tile_vectors, most_terms / (E::gates * width)));
   if constexpr (most > 0) {
     if (last.rows == 1 && hidden % width == 0 && 0 < hidden && hidden <= most * width) {
       if constexpr (detail::has_quarters<Scalar>) {

@@ -31,26 +31,19 @@ class PackedMatrix {
   /// The memory that the next function needs for so large a B.
   void reserve(Index K, Index N) { resize(K, N, 0); }
 
-  /// B (K × N) as it stands elsewhere; all columns in panels, or but for the last ones, which are
-  /// left alone.
-  void assign(Index K, Index N, const RowsB<Scalar>& b, Index dots = 0) {
+  /// B (K × N) as it stands elsewhere (RowsB, RunsB, ScatteredRowsB); all columns in panels, or but
+  /// for the last ones, which are left alone.
+  template <class Rows>
+  void assign(Index K, Index N, const Rows& b, Index dots = 0) {
     resize(K, N, dots);
-    for_each_panel(N - dots, K, [&](Index n, Index columns, Index width, Scalar* to) {
-      copy_rows(K, b, n, columns, width, to);
-    });
+    assign_columns(K, N - dots, 0, N - dots, b);
   }
-  void assign(Index K, Index N, const RunsB<Scalar>& b) {
-    resize(K, N, 0);
-    for_each_panel(N, K, [&](Index n, Index columns, Index width, Scalar* to) {
-      for_each_run(K, b, [&](Index count, const RowsB<Scalar>& run) {
-        copy_rows(count, run, n, columns, width, to);
-        to += count * width;
-      });
-    });
-  }
-  void assign(Index K, Index N, const ScatteredRowsB<Scalar>& b) {
-    resize(K, N, 0);
-    for_each_panel(N, K, [&](Index n, Index columns, Index width, Scalar* to) {
+
+  /// Columns [first, last) of that, which begin where a panel does, in memory that is there:
+  /// reserve().
+  template <class Rows>
+  void assign_columns(Index K, Index N, Index first, Index last, const Rows& b) {
+    for_each_panel(first, last, N, K, [&](Index n, Index columns, Index width, Scalar* to) {
       copy_rows(K, b, n, columns, width, to);
     });
   }
@@ -84,15 +77,16 @@ class PackedMatrix {
     resize(w.cols(), count, dot_columns<Scalar>(count, w.cols()));
     std::copy(w.data() + (first + count - dots_) * w.cols(), w.data() + (first + count) * w.cols(),
               data_.data() + (count - dots_) * w.cols());
-    for_each_panel(count - dots_, w.cols(), [&](Index n, Index columns, Index width, Scalar* to) {
-      for (Index k = 0; k < w.cols(); ++k, to += width) {
-        const Scalar* from = w.data() + (first + n) * w.cols() + k;
-        for (Index j = 0; j < columns; ++j) {
-          to[j] = from[j * w.cols()];
-        }
-        std::fill(to + columns, to + width, Scalar(0));
-      }
-    });
+    for_each_panel(0, count - dots_, count - dots_, w.cols(),
+                   [&](Index n, Index columns, Index width, Scalar* to) {
+                     for (Index k = 0; k < w.cols(); ++k, to += width) {
+                       const Scalar* from = w.data() + (first + n) * w.cols() + k;
+                       for (Index j = 0; j < columns; ++j) {
+                         to[j] = from[j * w.cols()];
+                       }
+                       std::fill(to + columns, to + width, Scalar(0));
+                     }
+                   });
   }
 
   PackedB<Scalar> operand() const { return {data_.data(), dots_}; }
@@ -109,6 +103,14 @@ class PackedMatrix {
       }
       copy_row(b.row(k) + n, columns, to);
     }
+  }
+
+  static void copy_rows(Index K, const RunsB<Scalar>& b, Index n, Index columns, Index width,
+                        Scalar* to) {
+    for_each_run(K, b, [&](Index count, const RowsB<Scalar>& run) {
+      copy_rows(count, run, n, columns, width, to);
+      to += count * width;
+    });
   }
 
   // f(rows, where they are)
@@ -129,11 +131,11 @@ class PackedMatrix {
     data_.resize(std::max(data_.size(), size));
   }
 
-  // f(first column, columns, width, place of the panel)
+  // f(first column, columns, width, place of the panel), for those of columns [first, last)
   template <class F>
-  void for_each_panel(Index N, Index K, F&& f) {
+  void for_each_panel(Index first, Index last, Index N, Index K, F&& f) {
     constexpr Index panel = tile_columns<Scalar>;
-    for (Index n = 0; n < N; n += panel) {
+    for (Index n = first; n < last; n += panel) {
       f(n, std::min(panel, N - n), panel_width<Scalar>(N, n), data_.data() + n * K);
     }
   }

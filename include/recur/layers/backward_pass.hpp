@@ -215,9 +215,26 @@ class BackwardPass {
       input = std::max(input, network_.sizes(k).input);
     }
     const Index width = math::slot_count<E> * network_.hidden() + input + network_.output();
-    const Index enough = groups_ == 1 ? enough_rows_backward : enough_rows_of_group;
+    const Index enough = groups_ > 1 ? enough_rows_of_group : enough_rows_beside_tape(all, input);
     const Index rows = chunk_rows<Scalar>(width * groups_, enough) * groups_;
     return std::min(std::max(rows, schedule_.batch), all);
+  }
+
+  // Those that a product needs, or fewer, whose memory is a twelfth of the tape's; but not so few
+  // that they would be slow: then the tape is short.
+  Index enough_rows_beside_tape(Index all, Index input) const {
+    const Index D = network_.directions;
+    const Index slots = math::slot_count<E> * network_.hidden();
+    const Index recorded = network_.layers * D *
+                           ((math::backward_reads_slots<E> ? slots : 0) +
+                            (E::has_c ? network_.hidden() : 0) + network_.output());
+    const Index in_use = D * slots + std::max(input, network_.output()) +
+                         (D > 1                 ? input
+                          : network_.layers > 1 ? network_.output()
+                                                : 0);
+    const Index rows = all * recorded / (12 * in_use);
+    return rows < fewest_rows_backward ? enough_rows_backward
+                                       : std::min(rows, enough_rows_backward);
   }
 
   double multiply_adds() const {

@@ -19,6 +19,10 @@ namespace recur::inline RECUR_ABI::layers {
 inline constexpr Index enough_rows_forward = 96;
 inline constexpr Index enough_rows_backward = 320;
 
+/// Backward, fewer are taken where the tape is so short that its scratch memory would be more than
+/// a tenth of it, but not fewer than these.
+inline constexpr Index fewest_rows_backward = 128;
+
 /// The same of each of two groups of sequences, whose chunks are there at the same time. (With 320,
 /// three layers of 100 units: 0 to 1 % faster, and half as much memory again.)
 inline constexpr Index enough_rows_of_group = 160;

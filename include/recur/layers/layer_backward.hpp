@@ -272,6 +272,10 @@ class LayerBackward {
     }
     const int threads = product_threads(rows);
     const std::size_t count = groups.size();
+    if (count == 1) {
+      sums(d, chunk, x, x_row, record, groups[0], gradients).add(threads, start);
+      return;
+    }
     std::array<std::optional<Sums>, 2> of_group;
     for (std::size_t g = 0; g < count; ++g) {
       of_group[g].emplace(sums(d, chunk, x, x_row, record, groups[g], gradients));
