@@ -275,16 +275,17 @@ void gemm_by_columns(Walk walk, Index M, Index N, Index K, GemmA<Scalar> a, Pack
   });
 }
 
-/// The same with a B that is packed on the way, a block of a panel at a time: for many rows of A.
+/// The same, to the bit, with a B that is packed on the way, a block of a panel at a time: for many
+/// rows of A.
 template <class Scalar>
 void gemm(Index M, Index N, Index K, GemmA<Scalar> a, RowsB<Scalar> b, GemmC<Scalar> c, Start start,
           const Scalar* bias = nullptr) {
   constexpr Index panel = tile_columns<Scalar>;
-  constexpr Index k_block = 128;
-  alignas(64) Scalar packed[static_cast<std::size_t>(k_block * panel)];
+  alignas(64) Scalar packed[static_cast<std::size_t>(detail::k_block * panel)];
+  const Index block = detail::length_of_block(K);
   Index k = 0;
   do {
-    const Index depth = std::min(k_block, K - k);
+    const Index depth = std::min(block, K - k);
     for (Index n = 0; n < N; n += panel) {
       const Index columns = std::min(panel, N - n);
       const Index width = panel_width<Scalar>(N, n);
