@@ -34,8 +34,8 @@ struct GradientRows {
   Index d_h_stride = 0;
 };
 
-/// Scratch memory of parameter_gradients: the second factors of its products. Where all is done at
-/// once, `x` alone is in use, for some columns of one of them.
+/// Scratch memory of parameter_gradients: the second factors of its products. Where some of
+/// their columns are packed at a time, all of them by turns in `x`.
 template <class Scalar>
 struct PackedFactors {
   kernels::PackedMatrix<Scalar> x;

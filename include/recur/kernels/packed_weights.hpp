@@ -28,7 +28,7 @@ class PackedMatrix {
     }
   }
 
-  /// The memory that the next function needs for so large a B.
+  /// The memory that assign and assign_columns need for so large a B.
   void reserve(Index K, Index N) { resize(K, N, 0); }
 
   /// B (K × N) as it stands elsewhere (RowsB, RunsB, ScatteredRowsB); all columns in panels, or but
