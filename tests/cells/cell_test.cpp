@@ -16,6 +16,7 @@
 #include "support/minimal_gated_unit.hpp"
 #include "support/resized_parameters.hpp"
 
+namespace cell_test {
 namespace {
 
 using recur::Index;
@@ -278,3 +279,4 @@ TEST(Cells, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
 }
 
 }  // namespace
+}  // namespace cell_test

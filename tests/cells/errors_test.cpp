@@ -16,6 +16,7 @@
 #include "support/random.hpp"
 #include "support/states.hpp"
 
+namespace errors_test {
 namespace {
 
 using recur::Index;
@@ -216,3 +217,4 @@ TYPED_TEST(CellErrors, TapeOfAnotherCell) {
 }
 
 }  // namespace
+}  // namespace errors_test

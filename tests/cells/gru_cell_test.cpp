@@ -9,6 +9,7 @@
 
 #include "support/zero_weights.hpp"
 
+namespace gru_cell_test {
 namespace {
 
 // z = 1/2, n = 0: h' = h / 2.
@@ -42,3 +43,4 @@ TEST(GRUCell, SizesAsTemplateArguments) {
 }
 
 }  // namespace
+}  // namespace gru_cell_test

@@ -9,6 +9,7 @@
 
 #include "support/zero_weights.hpp"
 
+namespace lstm_cell_test {
 namespace {
 
 // All gates 1/2, the candidate 0: c' = c / 2, h' = tanh(c') / 2.
@@ -47,3 +48,4 @@ TEST(LSTMCell, SizesAsTemplateArguments) {
 }
 
 }  // namespace
+}  // namespace lstm_cell_test

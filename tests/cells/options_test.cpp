@@ -10,6 +10,7 @@
 
 #include "support/compare.hpp"
 
+namespace options_test {
 namespace {
 
 using LSTM = recur::LSTM<float>;
@@ -71,3 +72,4 @@ TEST(Options, SizesOfTheTemplateArguments) {
 }
 
 }  // namespace
+}  // namespace options_test

@@ -15,6 +15,7 @@
 
 #include "support/random.hpp"
 
+namespace parameter_gradients_test {
 namespace {
 
 using recur::CellParameters;
@@ -123,3 +124,4 @@ TEST(ParameterGradients, TakeSomeColumnsOfManyAtATime) {
 }
 
 }  // namespace
+}  // namespace parameter_gradients_test

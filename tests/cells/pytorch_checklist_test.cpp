@@ -13,6 +13,7 @@
 #include "support/gradient_check.hpp"
 #include "support/states.hpp"
 
+namespace pytorch_checklist_test {
 namespace {
 
 using recur::Index;
@@ -158,3 +159,4 @@ TEST(PyTorchChecklist, P01_CellsBatchedAndUnbatched) {
 }
 
 }  // namespace
+}  // namespace pytorch_checklist_test

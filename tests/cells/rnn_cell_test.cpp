@@ -9,6 +9,7 @@
 
 #include "support/zero_weights.hpp"
 
+namespace rnn_cell_test {
 namespace {
 
 // h' = f(b_ih + b_hh + 2 h), f: tanh or relu.
@@ -41,3 +42,4 @@ TEST(RNNCell, SizesAsTemplateArguments) {
 }
 
 }  // namespace
+}  // namespace rnn_cell_test

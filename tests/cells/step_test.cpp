@@ -19,6 +19,7 @@
 #include "support/minimal_gated_unit.hpp"
 #include "support/random.hpp"
 
+namespace step_test {
 namespace {
 
 using recur::CellParameters;
@@ -207,3 +208,4 @@ TEST(Step, InputSumsOfSomeColumnsAreThoseOfAll) {
 }
 
 }  // namespace
+}  // namespace step_test

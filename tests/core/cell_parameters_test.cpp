@@ -10,6 +10,7 @@
 #include "golden/random.hpp"
 #include "support/arrays.hpp"
 
+namespace cell_parameters_test {
 namespace {
 
 namespace golden = recur::golden::random;
@@ -82,3 +83,4 @@ TEST(CellParameters, StartAsTorchsLSTM) {
 }
 
 }  // namespace
+}  // namespace cell_parameters_test

@@ -8,6 +8,7 @@
 
 #include "support/compare.hpp"
 
+namespace check_test {
 namespace {
 
 using recur::shape_string;
@@ -52,3 +53,4 @@ TEST(Check, WarningsGoToTheHandler) {
 }
 
 }  // namespace
+}  // namespace check_test

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+namespace mersenne_twister_test {
 namespace {
 
 using recur::MersenneTwister;
@@ -44,3 +45,4 @@ TEST(MersenneTwister, GoesOnFromAState) {
 }
 
 }  // namespace
+}  // namespace mersenne_twister_test

@@ -12,6 +12,7 @@
 #include "support/allocations.hpp"
 #include "support/compare.hpp"
 
+namespace parameters_test {
 namespace {
 
 using recur::Index;
@@ -226,3 +227,4 @@ TEST(Gradients, WrongShapesAreErrorsBeforeAnythingIsWritten) {
 }
 
 }  // namespace
+}  // namespace parameters_test

@@ -16,6 +16,7 @@
 #include "golden/random.hpp"
 #include "support/arrays.hpp"
 
+namespace random_test {
 namespace {
 
 namespace golden = recur::golden::random;
@@ -145,3 +146,4 @@ TEST(Generator, DefaultIsSeededAnewAndOneForEachThread) {
 }
 
 }  // namespace
+}  // namespace random_test

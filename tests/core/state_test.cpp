@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+namespace state_test {
 namespace {
 
 using recur::HiddenState;
@@ -54,3 +55,4 @@ TEST(State, TypeFollowsTheCell) {
 }
 
 }  // namespace
+}  // namespace state_test

@@ -11,6 +11,7 @@
 #include "support/allocations.hpp"
 #include "support/compare.hpp"
 
+namespace tensor_test {
 namespace {
 
 using recur::Index;
@@ -184,3 +185,4 @@ TEST(RowMatrix, IsRowMajorWhereThatHasAMeaning) {
 }
 
 }  // namespace
+}  // namespace tensor_test

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+namespace confusion_test {
 namespace {
 
 TEST(ConfusionMatrix, Empty) {
@@ -68,3 +69,4 @@ TEST(ConfusionMatrix, Text) {
 }
 
 }  // namespace
+}  // namespace confusion_test

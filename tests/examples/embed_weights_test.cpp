@@ -22,6 +22,7 @@
 #include "support/compare.hpp"
 #include "support/run_program.hpp"
 
+namespace embed_weights_test {
 namespace {
 
 using recur::Index;
@@ -242,3 +243,4 @@ TEST(EmbedWeightsProgram, ErrorsEndWithCode2AndLeaveNoFile) {
 }
 
 }  // namespace
+}  // namespace embed_weights_test

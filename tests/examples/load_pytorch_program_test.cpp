@@ -13,6 +13,7 @@
 #include "support/run_program.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace load_pytorch_program_test {
 namespace {
 
 using recur::test::Finished;
@@ -77,3 +78,4 @@ TEST_F(LoadPyTorch, SaysWhatIsWrong) {
 }
 
 }  // namespace
+}  // namespace load_pytorch_program_test

@@ -14,6 +14,7 @@
 
 #include "mnist/digits.hpp"
 
+namespace mnist_digits_test {
 namespace {
 
 using mnist::Dataset;
@@ -174,3 +175,4 @@ TEST(MnistDigits, EveryGlyphIsUsable) {
 }
 
 }  // namespace
+}  // namespace mnist_digits_test

@@ -18,6 +18,7 @@
 #include "fuzz/idx_reader.hpp"
 #include "mnist/idx.hpp"
 
+namespace mnist_idx_test {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -349,3 +350,4 @@ TEST_F(MnistIdx, SearchesTheUsualPlaces) {
 #endif
 
 }  // namespace
+}  // namespace mnist_idx_test

@@ -14,6 +14,7 @@
 #include "support/run_program.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace mnist_program_test {
 namespace {
 
 using recur::test::Finished;
@@ -181,3 +182,4 @@ TEST_F(MnistProgram, ResumesToTheSameBits) {
 }
 
 }  // namespace
+}  // namespace mnist_program_test

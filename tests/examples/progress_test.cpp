@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+namespace progress_test {
 namespace {
 
 using examples::Progress;
@@ -82,3 +83,4 @@ TEST(Progress, HoursAndAShorterLine) {
 }
 
 }  // namespace
+}  // namespace progress_test

@@ -15,6 +15,7 @@
 
 #include "mnist/report.hpp"
 
+namespace svg_chart_test {
 namespace {
 
 using examples::Chart;
@@ -223,3 +224,4 @@ TEST(TrainingCurve, RunningMean) {
 }
 
 }  // namespace
+}  // namespace svg_chart_test

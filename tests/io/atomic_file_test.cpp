@@ -23,6 +23,7 @@
 #include "support/compare.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace atomic_file_test {
 namespace {
 
 using recur::test::TemporaryFolder;
@@ -199,3 +200,4 @@ TEST(AtomicFile, KilledAtAnyTimeLeavesTheOldOrTheNewFile) {
 #endif
 
 }  // namespace
+}  // namespace atomic_file_test

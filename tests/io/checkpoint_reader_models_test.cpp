@@ -17,6 +17,7 @@
 #include "support/bytes.hpp"
 #include "support/checkpoint_file.hpp"
 
+namespace checkpoint_reader_models_test {
 namespace {
 
 using recur::RowMatrix;
@@ -169,3 +170,4 @@ TEST(CheckpointReaderModels, ModelsAndOptimisersBeforeAPartThatDoesNotFit) {
 }
 
 }  // namespace
+}  // namespace checkpoint_reader_models_test

@@ -18,6 +18,7 @@
 #include "support/bytes.hpp"
 #include "support/checkpoint_file.hpp"
 
+namespace checkpoint_reader_test {
 namespace {
 
 using recur::Generator;
@@ -273,3 +274,4 @@ TEST(CheckpointReader, NamesThatDoNotGoTogether) {
 }
 
 }  // namespace
+}  // namespace checkpoint_reader_test

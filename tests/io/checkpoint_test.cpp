@@ -20,6 +20,7 @@
 #include "support/random.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace checkpoint_test {
 namespace {
 
 using recur::Generator;
@@ -334,3 +335,4 @@ TEST(Checkpoint, EveryTruncationIsRefused) {
 }
 
 }  // namespace
+}  // namespace checkpoint_test

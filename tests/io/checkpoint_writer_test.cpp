@@ -22,6 +22,7 @@
 #include "support/files.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace checkpoint_writer_test {
 namespace {
 
 using recur::Generator;
@@ -291,3 +292,4 @@ TEST(CheckpointWriter, OptimiserOfALargerModel) {
 }
 
 }  // namespace
+}  // namespace checkpoint_writer_test

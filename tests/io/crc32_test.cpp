@@ -7,6 +7,7 @@
 
 #include "support/files.hpp"
 
+namespace crc32_test {
 namespace {
 
 using recur::detail::crc32;
@@ -42,3 +43,4 @@ TEST(Crc32, EveryLengthAndAlignment) {
 }
 
 }  // namespace
+}  // namespace crc32_test

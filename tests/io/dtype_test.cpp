@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+namespace dtype_test {
 namespace {
 
 using recur::Index;
@@ -137,3 +138,4 @@ TEST(Dtype, ElementsNeedNotBeAligned) {
 }
 
 }  // namespace
+}  // namespace dtype_test

@@ -9,6 +9,7 @@
 
 #include "support/compare.hpp"
 
+namespace embedded_test {
 namespace {
 
 using recur::EmbeddedTensor;
@@ -76,3 +77,4 @@ TEST(LoadEmbedded, OneErrorListsAllThatDoesNotFit) {
 }
 
 }  // namespace
+}  // namespace embedded_test

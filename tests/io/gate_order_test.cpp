@@ -21,6 +21,7 @@
 
 #include "support/compare.hpp"
 
+namespace gate_order_test {
 namespace {
 
 using recur::Index;
@@ -150,3 +151,4 @@ TEST(Convertible, CellsThatTheLayerHas) {
 }
 
 }  // namespace
+}  // namespace gate_order_test

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+namespace half_test {
 namespace {
 
 using recur::detail::bfloat_to_float;
@@ -86,3 +87,4 @@ TEST(Half, RoundsDoublesOnce) {
 }
 
 }  // namespace
+}  // namespace half_test

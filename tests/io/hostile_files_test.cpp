@@ -16,6 +16,7 @@
 #include "fuzz/readers.hpp"
 #include "support/files.hpp"
 
+namespace hostile_files_test {
 namespace {
 
 using recur::test::bytes_of_text;
@@ -155,3 +156,4 @@ TEST(HostileFiles, Corpus) {
 }
 
 }  // namespace
+}  // namespace hostile_files_test

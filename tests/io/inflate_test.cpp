@@ -8,6 +8,7 @@
 
 #include "support/files.hpp"
 
+namespace inflate_test {
 namespace {
 
 using recur::detail::inflate;
@@ -51,3 +52,4 @@ TEST(Inflate, WithoutZlibAnErrorSaysSo) {
 #endif
 
 }  // namespace
+}  // namespace inflate_test

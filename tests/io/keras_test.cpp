@@ -13,6 +13,7 @@
 #include "support/golden.hpp"
 #include "support/random.hpp"
 
+namespace keras_test {
 namespace {
 
 using recur::Index;
@@ -230,3 +231,4 @@ TEST_F(KerasErrors, NoProjection) {
 }
 
 }  // namespace
+}  // namespace keras_test

@@ -9,6 +9,7 @@
 #include "support/files.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace load_tensors_test {
 namespace {
 
 using recur::load_tensors;
@@ -61,3 +62,4 @@ TEST(LoadTensors, OtherFormatsByName) {
 }
 
 }  // namespace
+}  // namespace load_tensors_test

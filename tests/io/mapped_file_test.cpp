@@ -17,6 +17,7 @@
 #include "support/compare.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace mapped_file_test {
 namespace {
 
 using recur::MappedFile;
@@ -91,3 +92,4 @@ TEST(MappedFile, FilesOfTheKernel) { EXPECT_TRUE(MappedFile("/proc/self/status")
 #endif
 
 }  // namespace
+}  // namespace mapped_file_test

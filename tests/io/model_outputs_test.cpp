@@ -14,6 +14,7 @@
 #include "recur/layers/gru.hpp"
 #include "recur/layers/lstm.hpp"
 
+namespace model_outputs_test {
 namespace {
 
 using recur::Index;
@@ -116,3 +117,4 @@ TEST(ModelOutputs, StatesAndLayersInTuples) {
 }
 
 }  // namespace
+}  // namespace model_outputs_test

@@ -9,6 +9,7 @@
 
 #include "support/files.hpp"
 
+namespace npy_test {
 namespace {
 
 using recur::Index;
@@ -193,3 +194,4 @@ TEST(Npy, EveryPrefixIsAnError) {
 }
 
 }  // namespace
+}  // namespace npy_test

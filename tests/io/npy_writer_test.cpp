@@ -13,6 +13,7 @@
 #include "support/run_program.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace npy_writer_test {
 namespace {
 
 using recur::Index;
@@ -127,3 +128,4 @@ TEST(NpyWriter, ParametersOfAModel) {
 }
 
 }  // namespace
+}  // namespace npy_writer_test

@@ -15,6 +15,7 @@
 #include "support/golden.hpp"
 #include "support/protobuf_writer.hpp"
 
+namespace onnx_file_test {
 namespace {
 
 using recur::Index;
@@ -326,3 +327,4 @@ TEST(OnnxModel, MoreNodesThanTheLayerHas) {
 }
 
 }  // namespace
+}  // namespace onnx_file_test

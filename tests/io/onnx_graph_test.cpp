@@ -13,6 +13,7 @@
 #include "support/files.hpp"
 #include "support/protobuf_writer.hpp"
 
+namespace onnx_graph_test {
 namespace {
 
 using recur::Index;
@@ -316,3 +317,4 @@ TEST(OnnxGraph, KeepsTheMemory) {
 }
 
 }  // namespace
+}  // namespace onnx_graph_test

@@ -12,6 +12,7 @@
 #include "support/golden.hpp"
 #include "support/random.hpp"
 
+namespace onnx_test {
 namespace {
 
 using recur::Index;
@@ -274,3 +275,4 @@ TEST(OnnxErrors, NodesAndLayers) {
 }
 
 }  // namespace
+}  // namespace onnx_test

@@ -12,6 +12,7 @@
 
 #include "support/files.hpp"
 
+namespace pickle_bytes_test {
 namespace {
 
 using recur::detail::PickleBytes;
@@ -125,3 +126,4 @@ TEST(PickleBytes, LengthsPastTheEnd) {
 }
 
 }  // namespace
+}  // namespace pickle_bytes_test

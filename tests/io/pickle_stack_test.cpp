@@ -8,6 +8,7 @@
 
 #include "support/files.hpp"
 
+namespace pickle_stack_test {
 namespace {
 
 using recur::detail::PickleBytes;
@@ -157,3 +158,4 @@ TEST(PickleStack, NoMemoNeedsANumberPastTheBytes) {
 }
 
 }  // namespace
+}  // namespace pickle_stack_test

@@ -8,6 +8,7 @@
 
 #include "support/files.hpp"
 
+namespace pickle_test {
 namespace {
 
 using recur::detail::Pickle;
@@ -245,3 +246,4 @@ TEST(Pickle, EveryPrefixIsAnError) {
 }
 
 }  // namespace
+}  // namespace pickle_test

@@ -15,6 +15,7 @@
 
 #include "recur/io/dtype.hpp"
 
+namespace pickle_value_test {
 namespace {
 
 using recur::detail::known_pickle_names;
@@ -151,3 +152,4 @@ TEST(PickleValue, RealNumbersAreKeptAsBits) {
 }
 
 }  // namespace
+}  // namespace pickle_value_test

@@ -10,6 +10,7 @@
 #include "support/compare.hpp"
 #include "support/protobuf_writer.hpp"
 
+namespace protobuf_message_test {
 namespace {
 
 namespace protobuf = recur::test::protobuf;
@@ -106,3 +107,4 @@ TEST(ProtobufMessage, FieldOfAnotherType) {
 }
 
 }  // namespace
+}  // namespace protobuf_message_test

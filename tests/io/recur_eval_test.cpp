@@ -21,6 +21,7 @@
 #include "support/run_program.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace recur_eval_test {
 namespace {
 
 using nlohmann::json;
@@ -418,3 +419,4 @@ TEST(RecurEval, SaysHowItIsCalled) {
 }
 
 }  // namespace
+}  // namespace recur_eval_test

@@ -16,6 +16,7 @@
 #include "support/golden.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace safetensors_test {
 namespace {
 
 using recur::Index;
@@ -269,3 +270,4 @@ TEST(Safetensors, ReadsFilesOfTheReferenceLayout) {
 }
 
 }  // namespace
+}  // namespace safetensors_test

@@ -12,6 +12,7 @@
 #include "support/compare.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace safetensors_writer_test {
 namespace {
 
 using recur::SafetensorsWriter;
@@ -117,3 +118,4 @@ TEST(SafetensorsWriter, SavesWhatBytesHolds) {
 }
 
 }  // namespace
+}  // namespace safetensors_writer_test

@@ -27,6 +27,7 @@
 #include "support/random.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace self_test_test {
 namespace {
 
 using recur::Generator;
@@ -366,3 +367,4 @@ TEST(SelfTest, DoubleIsHeldToADoublesTolerance) {
 }
 
 }  // namespace
+}  // namespace self_test_test

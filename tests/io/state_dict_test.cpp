@@ -27,6 +27,7 @@
 #include "support/golden.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace state_dict_test {
 namespace {
 
 using recur::Index;
@@ -492,3 +493,4 @@ TEST(StateDict, SavedFileLoadsInPyTorch) {
 #endif
 
 }  // namespace
+}  // namespace state_dict_test

@@ -7,6 +7,7 @@
 
 #include "support/files.hpp"
 
+namespace strided_test {
 namespace {
 
 using recur::Index;
@@ -38,3 +39,4 @@ TEST(Strided, StridesOfOneElementDoNotCount) {
 }
 
 }  // namespace
+}  // namespace strided_test

@@ -14,6 +14,7 @@
 
 #include "support/compare.hpp"
 
+namespace tensor_file_test {
 namespace {
 
 using recur::Index;
@@ -115,3 +116,4 @@ TEST(TensorFile, AddRefusesWhatDoesNotFit) {
 }
 
 }  // namespace
+}  // namespace tensor_file_test

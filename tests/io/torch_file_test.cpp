@@ -12,6 +12,7 @@
 #include "support/files.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace torch_file_test {
 namespace {
 
 using recur::Index;
@@ -245,3 +246,4 @@ TEST(TorchFile, KeepsTheFileThatItRefersTo) {
 }
 
 }  // namespace
+}  // namespace torch_file_test

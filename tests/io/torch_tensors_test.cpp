@@ -15,6 +15,7 @@
 
 #include "support/files.hpp"
 
+namespace torch_tensors_test {
 namespace {
 
 using recur::Index;
@@ -316,3 +317,4 @@ TEST(TorchTensors, TheFileKeepsCopies) {
 }
 
 }  // namespace
+}  // namespace torch_tensors_test

@@ -8,6 +8,7 @@
 
 #include "support/files.hpp"
 
+namespace zip_test {
 namespace {
 
 using recur::ZipFile;
@@ -242,3 +243,4 @@ TEST(Zip, EveryPrefixIsAnError) {
 }
 
 }  // namespace
+}  // namespace zip_test

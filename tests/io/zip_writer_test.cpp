@@ -8,6 +8,7 @@
 
 #include "support/files.hpp"
 
+namespace zip_writer_test {
 namespace {
 
 using recur::ZipWriter;
@@ -50,3 +51,4 @@ TEST(ZipWriter, Errors) {
 }
 
 }  // namespace
+}  // namespace zip_writer_test

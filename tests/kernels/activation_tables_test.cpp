@@ -12,6 +12,7 @@
 
 #include <gtest/gtest.h>
 
+namespace activation_tables_test {
 namespace {
 
 using recur::kernels::detail::power_of_two_bits;
@@ -62,3 +63,4 @@ TEST(ActivationTables, FirstStretchBeginsAtZero) {
 }
 
 }  // namespace
+}  // namespace activation_tables_test

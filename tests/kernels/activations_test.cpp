@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+namespace activations_test {
 namespace {
 
 namespace kernels = recur::kernels;
@@ -306,3 +307,4 @@ TEST(ActivationsOfFloat, ErrorsAtEveryNumber) {
 }
 
 }  // namespace
+}  // namespace activations_test

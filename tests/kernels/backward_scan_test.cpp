@@ -15,6 +15,7 @@
 #include "support/minimal_gated_unit.hpp"
 #include "support/random.hpp"
 
+namespace backward_scan_test {
 namespace {
 
 using recur::Index;
@@ -200,3 +201,4 @@ TYPED_TEST(BackwardScan, IsItsSteps) {
 }
 
 }  // namespace
+}  // namespace backward_scan_test

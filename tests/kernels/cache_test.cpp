@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+namespace cache_test {
 namespace {
 
 // Linux says the same in a file ("1024K"), where it says anything.
@@ -24,3 +25,4 @@ TEST(Cache, SecondLevelIsAsLargeAsLinuxSays) {
 }
 
 }  // namespace
+}  // namespace cache_test

@@ -11,6 +11,7 @@
 
 #include "recur/kernels/threads.hpp"
 
+namespace chains_test {
 namespace {
 
 using recur::Index;
@@ -81,3 +82,4 @@ TEST(ParallelChains, NeedsOneThreadOnly) {
 }
 
 }  // namespace
+}  // namespace chains_test

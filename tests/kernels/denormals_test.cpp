@@ -9,6 +9,7 @@
 #include "recur/kernels/threads.hpp"
 #include "recur/layers/lstm.hpp"
 
+namespace denormals_test {
 namespace {
 
 using recur::Index;
@@ -92,3 +93,4 @@ TEST_F(Denormals, OfACellAreZeroToo) {
 }
 
 }  // namespace
+}  // namespace denormals_test

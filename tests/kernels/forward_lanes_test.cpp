@@ -16,6 +16,7 @@
 #include "support/minimal_gated_unit.hpp"
 #include "support/random.hpp"
 
+namespace forward_lanes_test {
 namespace {
 
 using recur::CellSizes;
@@ -187,3 +188,4 @@ TEST(SequencesInLanes, WhereUnitsLeaveManyEmptyAndSequencesFew) {
 }
 
 }  // namespace
+}  // namespace forward_lanes_test

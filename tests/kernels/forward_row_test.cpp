@@ -15,6 +15,7 @@
 
 #include "support/random.hpp"
 
+namespace forward_row_test {
 namespace {
 
 using recur::Index;
@@ -116,3 +117,4 @@ TEST(ForwardRow, BeyondTheBlocksOfAPanel) {
 }
 
 }  // namespace
+}  // namespace forward_row_test

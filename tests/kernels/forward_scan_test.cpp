@@ -15,6 +15,7 @@
 #include "support/minimal_gated_unit.hpp"
 #include "support/random.hpp"
 
+namespace forward_scan_test {
 namespace {
 
 using recur::Index;
@@ -127,3 +128,4 @@ TYPED_TEST(ForwardScan, IsItsSteps) {
 }
 
 }  // namespace
+}  // namespace forward_scan_test

@@ -16,6 +16,7 @@
 #include "support/minimal_gated_unit.hpp"
 #include "support/random.hpp"
 
+namespace forward_step_test {
 namespace {
 
 using recur::Index;
@@ -188,3 +189,4 @@ TEST(ForwardStep, NextCMayBePrevC) {
 }
 
 }  // namespace
+}  // namespace forward_step_test

@@ -12,6 +12,7 @@
 
 #include "support/random.hpp"
 
+namespace gemm_dots_test {
 namespace {
 
 using recur::Index;
@@ -178,3 +179,4 @@ TEST(DotColumns, OnlyWhereTheySaveTime) {
 }
 
 }  // namespace
+}  // namespace gemm_dots_test

@@ -14,6 +14,7 @@
 
 #include "support/random.hpp"
 
+namespace gemm_parts_test {
 namespace {
 
 using recur::Index;
@@ -225,3 +226,4 @@ TEST(GemmParts, StretchesCoverTheSum) {
 }
 
 }  // namespace
+}  // namespace gemm_parts_test

@@ -5,6 +5,7 @@
 
 #include "support/random.hpp"
 
+namespace gemm_row_test {
 namespace {
 
 using recur::Index;
@@ -31,3 +32,4 @@ TEST(GemmRow, OfTwoPanels) {
 }
 
 }  // namespace
+}  // namespace gemm_row_test

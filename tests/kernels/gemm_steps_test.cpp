@@ -9,6 +9,7 @@
 
 #include "support/random.hpp"
 
+namespace gemm_steps_test {
 namespace {
 
 using recur::Index;
@@ -75,3 +76,4 @@ TYPED_TEST(GemmOfSteps, DepthBeyondTheCacheBlocks) {
 }
 
 }  // namespace
+}  // namespace gemm_steps_test

@@ -14,6 +14,7 @@
 
 #include "support/random.hpp"
 
+namespace gemm_test {
 namespace {
 
 using recur::Index;
@@ -279,3 +280,4 @@ TEST(Gemm, NaNStaysInItsRowAndColumn) {
 }
 
 }  // namespace
+}  // namespace gemm_test

@@ -7,6 +7,7 @@
 
 #include "support/random.hpp"
 
+namespace gemm_tile_test {
 namespace {
 
 using recur::Index;
@@ -43,3 +44,4 @@ TEST(GemmTile, CopiedRowsEndWithZeros) {
 }
 
 }  // namespace
+}  // namespace gemm_tile_test

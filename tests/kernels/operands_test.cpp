@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+namespace operands_test {
 namespace {
 
 using recur::Index;
@@ -42,3 +43,4 @@ TEST(Operands, ScatteredRows) {
 }
 
 }  // namespace
+}  // namespace operands_test

@@ -11,6 +11,7 @@
 
 #include "support/random.hpp"
 
+namespace packed_weights_test {
 namespace {
 
 using recur::CellParameters;
@@ -225,3 +226,4 @@ TEST(PackedWeights, OfEveryCell) {
 }
 
 }  // namespace
+}  // namespace packed_weights_test

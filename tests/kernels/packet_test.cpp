@@ -14,6 +14,7 @@
 
 #include <gtest/gtest.h>
 
+namespace packet_test {
 namespace {
 
 using recur::Index;
@@ -256,3 +257,4 @@ TEST(Packet, KeptInARegisterStaysTheSame) {
 }
 
 }  // namespace
+}  // namespace packet_test

@@ -16,6 +16,7 @@
 #include "support/minimal_gated_unit.hpp"
 #include "support/random.hpp"
 
+namespace pointwise_test {
 namespace {
 
 using recur::Index;
@@ -225,3 +226,4 @@ TEST(Pointwise, PlaceInARegisterChangesNoBit) {
 }
 
 }  // namespace
+}  // namespace pointwise_test

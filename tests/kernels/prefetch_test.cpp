@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+namespace prefetch_test {
 namespace {
 
 namespace detail = recur::kernels::detail;
@@ -48,3 +49,4 @@ TEST(Prefetch, TilesShareThePanel) {
 }
 
 }  // namespace
+}  // namespace prefetch_test

@@ -12,6 +12,7 @@
 
 #include "support/random.hpp"
 
+namespace quarters_test {
 namespace {
 
 using recur::Index;
@@ -74,3 +75,4 @@ TEST(Quarters, ProductIsThatOfAPanel) {
 }
 
 }  // namespace
+}  // namespace quarters_test

@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+namespace register_parts_test {
 namespace {
 
 using recur::Index;
@@ -77,3 +78,4 @@ TEST(RegisterParts, OfNeon) { check<float32x4_t, float>(); }
 #endif
 
 }  // namespace
+}  // namespace register_parts_test

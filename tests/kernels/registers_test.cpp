@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+namespace registers_test {
 namespace {
 
 using recur::Index;
@@ -28,3 +29,4 @@ TEST(Registers, KeepsTheValue) {
 }
 
 }  // namespace
+}  // namespace registers_test

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+namespace threads_test {
 namespace {
 
 using recur::Index;
@@ -114,3 +115,4 @@ TEST(Threads, OneInsideAParallelRegion) {
 #endif
 
 }  // namespace
+}  // namespace threads_test

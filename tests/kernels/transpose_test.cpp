@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+namespace transpose_test {
 namespace {
 
 using recur::kernels::native_width;
@@ -46,3 +47,4 @@ TEST(Transpose, Float) { check<float, native_width<float>>(); }
 TEST(Transpose, Double) { check<double, native_width<double>>(); }
 
 }  // namespace
+}  // namespace transpose_test

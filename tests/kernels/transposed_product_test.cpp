@@ -11,6 +11,7 @@
 
 #include "support/random.hpp"
 
+namespace transposed_product_test {
 namespace {
 
 using recur::Index;
@@ -257,3 +258,4 @@ TEST(TransposedProduct, ManyTermsLoseFewDigits) {
 }
 
 }  // namespace
+}  // namespace transposed_product_test

@@ -9,6 +9,7 @@
 
 #include "support/random.hpp"
 
+namespace two_products_test {
 namespace {
 
 using recur::Index;
@@ -80,3 +81,4 @@ TEST(TwoProducts, ForwardAndBackwardEqualPlainLoops) {
 }
 
 }  // namespace
+}  // namespace two_products_test

@@ -14,6 +14,7 @@
 #include "support/compare_with_reference.hpp"
 #include "support/network.hpp"
 
+namespace backward_pass_test {
 namespace {
 
 using recur::Index;
@@ -114,3 +115,4 @@ TEST(BackwardPass, GroupsManySequencesOfFewUnits) {
 }
 
 }  // namespace
+}  // namespace backward_pass_test

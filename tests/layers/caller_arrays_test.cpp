@@ -8,6 +8,7 @@
 
 #include "support/random.hpp"
 
+namespace caller_arrays_test {
 namespace {
 
 using recur::Index;
@@ -100,3 +101,4 @@ TEST(CallerArrays, StridesOfTheCaller) {
 }
 
 }  // namespace
+}  // namespace caller_arrays_test

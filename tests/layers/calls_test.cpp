@@ -19,6 +19,7 @@
 #include "support/random.hpp"
 #include "support/states.hpp"
 
+namespace calls_test {
 namespace {
 
 using recur::Index;
@@ -403,3 +404,4 @@ TEST(PackedCalls, ErrorsOfBackwardBeforeAnythingIsWritten) {
 }
 
 }  // namespace
+}  // namespace calls_test

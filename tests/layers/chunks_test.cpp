@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+namespace chunks_test {
 namespace {
 
 using recur::layers::chunk_begin;
@@ -65,3 +66,4 @@ TEST(Chunks, HoldAtLeastOneStep) {
 }
 
 }  // namespace
+}  // namespace chunks_test

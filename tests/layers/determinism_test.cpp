@@ -17,6 +17,7 @@
 #include "support/compare.hpp"
 #include "support/pass_data.hpp"
 
+namespace determinism_test {
 namespace {
 
 using recur::Index;
@@ -295,3 +296,4 @@ TYPED_TEST(Determinism, LengthsOfManySequencesOfFewUnits) {
 }
 
 }  // namespace
+}  // namespace determinism_test

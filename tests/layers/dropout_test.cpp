@@ -14,6 +14,7 @@
 #include "support/bytes.hpp"
 #include "support/gradient_check.hpp"
 
+namespace dropout_test {
 namespace {
 
 using recur::Index;
@@ -399,3 +400,4 @@ TEST(Dropout, GradientsEqualFiniteDifferencesWithTheMaskHeldFast) {
 }
 
 }  // namespace
+}  // namespace dropout_test

@@ -10,6 +10,7 @@
 #include "support/golden_layers.hpp"
 #include "support/states.hpp"
 
+namespace edge_cases_test {
 namespace {
 
 using recur::Index;
@@ -335,3 +336,4 @@ TEST(EdgeCases, BlocksOfMatrices) {
 }
 
 }  // namespace
+}  // namespace edge_cases_test

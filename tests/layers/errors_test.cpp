@@ -20,6 +20,7 @@
 #include "support/random.hpp"
 #include "support/states.hpp"
 
+namespace errors_test {
 namespace {
 
 using recur::Index;
@@ -368,3 +369,4 @@ TEST(LSTMErrors, TapeOfAGRU) {
 }
 
 }  // namespace
+}  // namespace errors_test

@@ -9,6 +9,7 @@
 
 #include "support/network.hpp"
 
+namespace forward_pass_test {
 namespace {
 
 using recur::Index;
@@ -51,3 +52,4 @@ TEST(ForwardPass, EqualsLoopsOfReferenceSteps) {
 }
 
 }  // namespace
+}  // namespace forward_pass_test

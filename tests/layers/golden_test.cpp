@@ -7,6 +7,7 @@
 
 #include "support/golden_layers.hpp"
 
+namespace golden_test {
 namespace {
 
 using recur::Index;
@@ -107,3 +108,4 @@ INSTANTIATE_TEST_SUITE_P(RNN, LayerGolden, testing::ValuesIn(recur::test::golden
                          recur::test::golden_name);
 
 }  // namespace
+}  // namespace golden_test

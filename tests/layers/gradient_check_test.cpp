@@ -12,6 +12,7 @@
 #include "recur/layers/lstm.hpp"
 #include "recur/layers/rnn.hpp"
 
+namespace gradient_check_test {
 namespace {
 
 using recur::Index;
@@ -114,3 +115,4 @@ TEST(GradientCheckSmall, UnitsBeyondOneRegister) {
 }
 
 }  // namespace
+}  // namespace gradient_check_test

@@ -14,6 +14,7 @@
 #include "support/compare_with_reference.hpp"
 #include "support/gradient_check.hpp"
 
+namespace gru_reset_before_test {
 namespace {
 
 using recur::Index;
@@ -108,3 +109,4 @@ TEST(GRUResetBefore, CellEqualsLayer) {
 }
 
 }  // namespace
+}  // namespace gru_reset_before_test

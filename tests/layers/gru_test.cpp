@@ -9,6 +9,7 @@
 
 #include "support/zero_weights.hpp"
 
+namespace gru_test {
 namespace {
 
 // h halves at every step; so does its gradient on the way back.
@@ -41,3 +42,4 @@ TEST(GRU, SizesAsTemplateArguments) {
 }
 
 }  // namespace
+}  // namespace gru_test

@@ -16,6 +16,7 @@
 RECUR_DECLARE_LAYER(recur::test::MinimalGatedUnit, double)
 RECUR_DEFINE_LAYER(recur::test::MinimalGatedUnit, double)
 
+namespace instances_test {
 namespace {
 
 using recur::test::MinimalGatedUnit;
@@ -27,3 +28,4 @@ TEST(Instances, OfACellOfOnesOwnEqualReference) {
 }
 
 }  // namespace
+}  // namespace instances_test

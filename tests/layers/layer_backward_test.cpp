@@ -13,6 +13,7 @@
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
+namespace layer_backward_test {
 namespace {
 
 using recur::Index;
@@ -126,3 +127,4 @@ TEST(LayerBackward, GroupsAloneOrTogether) {
 }
 
 }  // namespace
+}  // namespace layer_backward_test

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+namespace layer_buffers_test {
 namespace {
 
 using recur::layers::DirectionBuffers;
@@ -37,3 +38,4 @@ TEST(RowsOf, StepsAndSequencesOfATensor) {
 }
 
 }  // namespace
+}  // namespace layer_buffers_test

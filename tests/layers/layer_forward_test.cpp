@@ -14,6 +14,7 @@
 
 #include "support/compare_with_reference.hpp"
 
+namespace layer_forward_test {
 namespace {
 
 using recur::Index;
@@ -131,3 +132,4 @@ TEST(Layer, BatchDoesNotChangeABit) {
 }
 
 }  // namespace
+}  // namespace layer_forward_test

@@ -12,6 +12,7 @@
 
 #include "support/gradient_check.hpp"
 
+namespace lengths_test {
 namespace {
 
 using recur::Index;
@@ -188,3 +189,4 @@ TEST(Lengths, BatchFirst) {
 }
 
 }  // namespace
+}  // namespace lengths_test

@@ -9,6 +9,7 @@
 
 #include "support/zero_weights.hpp"
 
+namespace lstm_test {
 namespace {
 
 // c halves at every step, h = tanh(c) / 2.
@@ -37,3 +38,4 @@ TEST(LSTM, SizesAsTemplateArguments) {
 }
 
 }  // namespace
+}  // namespace lstm_test

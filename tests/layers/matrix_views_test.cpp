@@ -8,6 +8,7 @@
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
+namespace matrix_views_test {
 namespace {
 
 using recur::Index;
@@ -70,3 +71,4 @@ TEST(MatrixViews, ResizeInTheirOwnOrder) {
 }
 
 }  // namespace
+}  // namespace matrix_views_test

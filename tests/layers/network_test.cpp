@@ -7,6 +7,7 @@
 
 #include "support/network.hpp"
 
+namespace network_test {
 namespace {
 
 using recur::Index;
@@ -64,3 +65,4 @@ TEST(Network, BuffersOfADirection) {
 }
 
 }  // namespace
+}  // namespace network_test

@@ -15,6 +15,7 @@
 #include "support/random.hpp"
 #include "support/reference.hpp"
 
+namespace observe_test {
 namespace {
 
 using recur::Index;
@@ -177,3 +178,4 @@ TEST(Observe, Errors) {
 }
 
 }  // namespace
+}  // namespace observe_test

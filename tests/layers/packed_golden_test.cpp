@@ -9,6 +9,7 @@
 
 #include "support/golden_layers.hpp"
 
+namespace packed_golden_test {
 namespace {
 
 using recur::Index;
@@ -79,3 +80,4 @@ INSTANTIATE_TEST_SUITE_P(Layers, PackedGolden,
                          recur::test::golden_name);
 
 }  // namespace
+}  // namespace packed_golden_test

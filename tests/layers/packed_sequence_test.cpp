@@ -13,6 +13,7 @@
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
+namespace packed_sequence_test {
 namespace {
 
 using recur::Index;
@@ -435,3 +436,4 @@ TEST(PackedSequence, IsChecked) {
 }
 
 }  // namespace
+}  // namespace packed_sequence_test

@@ -14,6 +14,7 @@
 #include "support/golden_layers.hpp"
 #include "support/random.hpp"
 
+namespace pytorch_checklist_sequences_test {
 namespace {
 
 using recur::Index;
@@ -322,3 +323,4 @@ TEST(PyTorchChecklist, P09_WrongOrderEmptyInputAndLengthsRaise) {
 }
 
 }  // namespace
+}  // namespace pytorch_checklist_sequences_test

@@ -24,6 +24,7 @@
 #include "support/states.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace pytorch_checklist_test {
 namespace {
 
 using recur::Index;
@@ -268,3 +269,4 @@ TEST(PyTorchChecklist, P08_CopyMoveAssignSaveAndLoadGiveTheSame) {
 }
 
 }  // namespace
+}  // namespace pytorch_checklist_test

@@ -17,6 +17,7 @@
 #include "support/bytes.hpp"
 #include "support/random.hpp"
 
+namespace pytorch_checklist_training_test {
 namespace {
 
 using recur::Index;
@@ -151,3 +152,4 @@ TEST(PyTorchChecklist, P10_ReverseHalfIsTheForwardLayerOnReversedInput) {
 }
 
 }  // namespace
+}  // namespace pytorch_checklist_training_test

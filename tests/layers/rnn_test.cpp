@@ -11,6 +11,7 @@
 #include "support/random.hpp"
 #include "support/zero_weights.hpp"
 
+namespace rnn_test {
 namespace {
 
 // One unit, x and h with weight one, relu: h sums up what is positive so far.
@@ -68,3 +69,4 @@ TEST(RNN, AThousandStepsLoseFewDigits) {
 }
 
 }  // namespace
+}  // namespace rnn_test

@@ -8,6 +8,7 @@
 
 #include "support/compare.hpp"
 
+namespace schedule_test {
 namespace {
 
 using recur::Index;
@@ -180,3 +181,4 @@ TEST(Schedule, OfAPackedSequence) {
 }
 
 }  // namespace
+}  // namespace schedule_test

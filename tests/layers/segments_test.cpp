@@ -19,6 +19,7 @@
 #include "support/pass_data.hpp"
 #include "support/random.hpp"
 
+namespace segments_test {
 namespace {
 
 using recur::Index;
@@ -238,3 +239,4 @@ TEST(SegmentedTape, AllocatesNothingWhenUsedAgain) {
 }
 
 }  // namespace
+}  // namespace segments_test

@@ -10,6 +10,7 @@
 
 #include "support/compare.hpp"
 
+namespace shape_checks_test {
 namespace {
 
 using recur::Tensor3;
@@ -55,3 +56,4 @@ TEST(ShapeChecks, TapeOfNoCall) {
 }
 
 }  // namespace
+}  // namespace shape_checks_test

@@ -5,6 +5,7 @@
 
 #include "recur/math/lstm.hpp"
 
+namespace sharing_test {
 namespace {
 
 using recur::Index;
@@ -71,3 +72,4 @@ TEST(Sharing, NotOfLittleWorkNorWithoutThreads) {
 }
 
 }  // namespace
+}  // namespace sharing_test

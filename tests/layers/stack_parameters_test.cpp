@@ -8,6 +8,7 @@
 
 #include "support/compare.hpp"
 
+namespace stack_parameters_test {
 namespace {
 
 using recur::Index;
@@ -55,3 +56,4 @@ TEST(StackParameters, SideBySideOnlyInEqualNumber) {
 }
 
 }  // namespace
+}  // namespace stack_parameters_test

@@ -20,6 +20,7 @@
 #include "support/minimal_gated_unit.hpp"
 #include "support/resized_parameters.hpp"
 
+namespace stack_test {
 namespace {
 
 using recur::Index;
@@ -627,3 +628,4 @@ TEST(Stack, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
 }
 
 }  // namespace
+}  // namespace stack_test

@@ -24,6 +24,7 @@
 #include "support/random.hpp"
 #include "support/states.hpp"
 
+namespace stream_test {
 namespace {
 
 using recur::Index;
@@ -223,3 +224,4 @@ TEST(Stream, Errors) {
 }
 
 }  // namespace
+}  // namespace stream_test

@@ -16,6 +16,7 @@
 #include "support/random.hpp"
 #include "support/reference.hpp"
 
+namespace tape_test {
 namespace {
 
 using recur::Index;
@@ -220,3 +221,4 @@ TEST(Tape, BorrowsTheInput) {
 }
 
 }  // namespace
+}  // namespace tape_test

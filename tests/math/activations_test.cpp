@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+namespace activations_test {
 namespace {
 
 namespace math = recur::math;
@@ -53,3 +54,4 @@ TEST(Activations, DerivativesEqualDifferences) {
 TEST(Activations, ReluHasNoGradientAtZero) { EXPECT_EQ(math::d_relu(0.0, 3.0), 0.0); }
 
 }  // namespace
+}  // namespace activations_test

@@ -7,6 +7,7 @@
 #include "recur/math/lstm.hpp"
 #include "recur/math/rnn.hpp"
 
+namespace cell_test {
 namespace {
 
 namespace math = recur::math;
@@ -34,3 +35,4 @@ TEST(Cell, SlotsAreGatesAndTheHalvesThatStandApart) {
 }
 
 }  // namespace
+}  // namespace cell_test

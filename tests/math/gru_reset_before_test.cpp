@@ -7,6 +7,7 @@
 
 #include "recur/math/gru.hpp"
 
+namespace gru_reset_before_test {
 namespace {
 
 namespace math = recur::math;
@@ -43,3 +44,4 @@ TEST(GRUResetBeforeEquations, HandComputed) {
 }
 
 }  // namespace
+}  // namespace gru_reset_before_test

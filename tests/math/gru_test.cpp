@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+namespace gru_test {
 namespace {
 
 namespace math = recur::math;
@@ -42,3 +43,4 @@ TEST(GRUEquations, OpenUpdateGateKeepsH) {
 }
 
 }  // namespace
+}  // namespace gru_test

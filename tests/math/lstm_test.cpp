@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+namespace lstm_test {
 namespace {
 
 namespace math = recur::math;
@@ -44,3 +45,4 @@ TEST(LSTMEquations, OpenForgetGateKeepsC) {
 }
 
 }  // namespace
+}  // namespace lstm_test

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+namespace rnn_test {
 namespace {
 
 namespace math = recur::math;
@@ -39,3 +40,4 @@ TEST(RNNEquations, Relu) {
 }
 
 }  // namespace
+}  // namespace rnn_test

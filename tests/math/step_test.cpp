@@ -15,6 +15,7 @@
 
 #include "support/gradient_check.hpp"
 
+namespace step_test {
 namespace {
 
 using recur::CellParameters;
@@ -157,3 +158,4 @@ TEST(Step, HandComputedProjectedLSTM) {
 }
 
 }  // namespace
+}  // namespace step_test

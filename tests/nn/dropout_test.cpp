@@ -7,6 +7,7 @@
 
 #include "support/arrays.hpp"
 
+namespace dropout_test {
 namespace {
 
 using recur::Dropout;
@@ -96,3 +97,4 @@ TEST(Dropout, Errors) {
 }
 
 }  // namespace
+}  // namespace dropout_test

@@ -11,6 +11,7 @@
 #include "support/gradient_check.hpp"
 #include "support/resized_parameters.hpp"
 
+namespace embedding_test {
 namespace {
 
 namespace golden = recur::golden::nn;
@@ -124,3 +125,4 @@ TEST(Embedding, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
 }
 
 }  // namespace
+}  // namespace embedding_test

@@ -16,6 +16,7 @@
 #include "support/resized_parameters.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace initial_state_test {
 namespace {
 
 using recur::Index;
@@ -220,3 +221,4 @@ TEST(InitialState, ParameterResizedByAnUpdateIsAnErrorAndRestored) {
 }
 
 }  // namespace
+}  // namespace initial_state_test

@@ -13,6 +13,7 @@
 #include "support/gradient_check.hpp"
 #include "support/resized_parameters.hpp"
 
+namespace linear_test {
 namespace {
 
 namespace golden = recur::golden::nn;
@@ -236,3 +237,4 @@ TEST(Linear, FlushesDenormals) {
 }
 
 }  // namespace
+}  // namespace linear_test

@@ -12,6 +12,7 @@
 #include "support/arrays.hpp"
 #include "support/gradient_check.hpp"
 
+namespace loss_test {
 namespace {
 
 namespace golden = recur::golden::nn;
@@ -200,3 +201,4 @@ TEST(Argmax, IsTheFirstOfTheLargest) {
 }
 
 }  // namespace
+}  // namespace loss_test

@@ -17,6 +17,7 @@
 #include "support/allocations.hpp"
 #include "support/optimizer_steps.hpp"
 
+namespace adam_test {
 namespace {
 
 namespace golden = recur::golden::optim;
@@ -185,3 +186,4 @@ TEST(Adam, WrongOptionsAreErrors) {
 }
 
 }  // namespace
+}  // namespace adam_test

@@ -13,6 +13,7 @@
 #include "golden/optim.hpp"
 #include "support/optimizer_steps.hpp"
 
+namespace clip_grad_test {
 namespace {
 
 namespace golden = recur::golden::optim;
@@ -87,3 +88,4 @@ TEST(ClipGrad, Errors) {
 }
 
 }  // namespace
+}  // namespace clip_grad_test

@@ -15,6 +15,7 @@
 #include "support/arrays.hpp"
 #include "support/optimizer_steps.hpp"
 
+namespace sgd_test {
 namespace {
 
 namespace golden = recur::golden::optim;
@@ -172,3 +173,4 @@ TEST(SGD, WrongOptionsAreErrors) {
 }
 
 }  // namespace
+}  // namespace sgd_test

@@ -14,6 +14,7 @@
 
 #include "support/compare.hpp"
 
+namespace state_test {
 namespace {
 
 using recur::Index;
@@ -70,3 +71,4 @@ TEST(OptimizerState, FlatSeesTheElementsOfAnArray) {
 }
 
 }  // namespace
+}  // namespace state_test
