@@ -51,7 +51,7 @@ options=(-DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG")
 if [[ -n $sanitize ]]; then
   folder=sanitize-${sanitize//,/-}
   # Optimised a little, for speed; without NDEBUG, so that Eigen's assertions are on. File by file:
-  # the nine of cells/ as one, with sanitizers, take more than eight minutes.
+  # the nine of cells/ as one, with sanitizers, had not compiled after eight minutes.
   options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1"
     "-DRECUR_SANITIZE=$sanitize" -DRECUR_UNITY_BUILD=OFF)
 fi
