@@ -218,7 +218,7 @@ class Comparison:
         return None
 
     def measure(self) -> Iterator[dict[str, Any]]:
-        """The results after each round."""
+        """The results so far, after each case: a run that is stopped loses one case at most."""
         lines: dict[Case, dict[str, list[dict[str, Any]]]] = {}
         roofline: list[dict[str, Any]] = []
         machine = describe_machine()
@@ -237,14 +237,15 @@ class Comparison:
                     times = [f"{name} {runs[-1]['median_us']:.1f} µs"
                              for name, runs in taken.items()]
                     print(f"round {turn + 1}: {case}: {', '.join(times)}", flush=True)
+                yield {"ours": self.options.ours, "machine": machine, "rounds": turn + 1,
+                       "cases": len(every), "cases_of_last_round": number + 1,
+                       "min_time": self.options.min_time, "tries": self.options.tries,
+                       "tolerance": self.options.tolerance,
+                       "zero_state": sorted(self.zero_state), "roofline": best_roofline(roofline),
+                       "programs": describe_programs(self.programs, lines),
+                       "rows": [row(case, taken) for case, taken in lines.items() if taken]}
             print(f"round {turn + 1} of {self.options.rounds} after "
                   f"{time.monotonic() - start:.0f} s", flush=True)
-            yield {"ours": self.options.ours, "machine": machine, "rounds": turn + 1,
-                   "min_time": self.options.min_time, "tries": self.options.tries,
-                   "tolerance": self.options.tolerance,
-                   "zero_state": sorted(self.zero_state), "roofline": best_roofline(roofline),
-                   "programs": describe_programs(self.programs, lines),
-                   "rows": [row(case, taken) for case, taken in lines.items() if taken]}
 
     def run_once(self, program: Program, case: Case) -> Optional[dict[str, Any]]:
         arguments = case.arguments() + ["--min-time", str(self.options.min_time),

@@ -17,12 +17,18 @@ Row = dict[str, Any]
 
 
 def write(results: Results, folder: pathlib.Path) -> None:
-    """results.json, results.md and CELL.svg."""
+    """results.json, results.md and CELL.svg, each of them whole or as it was."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "results.md").write_text(markdown(results))
+    replace(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    replace(folder / "results.md", markdown(results))
     for cell in cells(results):
-        (folder / f"{cell}.svg").write_text(chart(results, cell))
+        replace(folder / f"{cell}.svg", chart(results, cell))
+
+
+def replace(path: pathlib.Path, text: str) -> None:
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text)
+    beside.replace(path)
 
 
 # ---- What both show -----------------------------------------------------------------------------
@@ -80,11 +86,11 @@ def markdown(results: Results) -> str:
         "# recur and its peers",
         "",
         f"{machine['date']}, {machine['processor']}, {plural(machine['cores'], 'core')}, load "
-        f"{machine['load_before']} before the start. {plural(results['rounds'], 'round')}, the "
-        f"programs by turns, at least {results['min_time']} s a run. Medians of "
-        "µs for a pass, and GFLOP/s of its matrix products; the fastest in bold; ~ where the slowest "
-        f"round took more than {NOISY} times the fastest. bench/README.md says what the columns "
-        "mean.",
+        f"{machine['load_before']} before the start. {plural(results['rounds'], 'round')}"
+        f"{unfinished(results)}, the programs by turns, at least {results['min_time']} s a run. "
+        "Medians of µs for a pass, and GFLOP/s of its matrix products; the fastest in bold; ~ where "
+        f"the slowest round took more than {NOISY} times the fastest. bench/README.md says what the "
+        "columns mean.",
         "",
         "Programs: " + "; ".join(describe(name, program) for name, program in programs.items())
         + ".",
@@ -103,6 +109,11 @@ def markdown(results: Results) -> str:
                  *rows_table(results, rows, threads)]
     text += ["", *[f"![{cell}]({cell}.svg)" for cell in cells(results)]]
     return "\n".join(text) + "\n"
+
+
+def unfinished(results: Results) -> str:
+    done, cases = results.get("cases_of_last_round"), results.get("cases")
+    return "" if done == cases else f" (of the last one {done} of {cases} cases)"
 
 
 def describe(name: str, program: dict[str, str]) -> str:
