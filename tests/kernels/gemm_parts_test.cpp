@@ -100,7 +100,7 @@ void check(Index M, Index N, Index K) {
     }();
     RowMatrix<Scalar> sums = expected.middleCols(n, columns);
     if (vectors > 1 || parts == 1) {
-      const detail::Stretches stretches(K, parts);
+      const detail::Stretches stretches(K, parts, detail::SumOf::scan);
       for (Index k = 0, count = 0; k < K; k += count) {
         count = stretches.at(k);
         narrow.add(k, count, sums);
@@ -213,14 +213,18 @@ TEST(GemmParts, StretchesCoverTheSum) {
       if (parts > 1 && K < 16) {
         continue;
       }
-      const detail::Stretches stretches(K, parts);
-      Index k = 0;
-      Index count = 0;
-      for (; k < K; k += stretches.at(k)) {
-        ++count;
+      for (const auto what : {detail::SumOf::inputs, detail::SumOf::scan}) {
+        const detail::Stretches stretches(K, parts, what);
+        Index k = 0;
+        Index count = 0;
+        for (; k < K; k += stretches.at(k)) {
+          ++count;
+        }
+        const bool halves = what == detail::SumOf::inputs && K > detail::short_sum;
+        const Index blocks = (K + detail::k_block - 1) / detail::k_block;
+        EXPECT_EQ(k, K);
+        EXPECT_EQ(count, parts > 1 ? parts : halves ? std::max<Index>(2, blocks) : blocks);
       }
-      EXPECT_EQ(k, K);
-      EXPECT_EQ(count, parts > 1 ? parts : (K + detail::k_block - 1) / detail::k_block);
     }
   }
 }

@@ -145,10 +145,12 @@ TEST(Gemm, BeyondTheCacheBlocks) {
   }
 }
 
-// Sums of 1,024 terms in one go had erred by up to 1.9 times as much as PyTorch's products. Here:
-// against those of all terms one after the other, both compared with sums in double.
-TEST(Gemm, LongSumsErrLessThanSumsInOneGo) {
-  for (const Index K : {1024, 4096}) {
+// Sums of 1,024 terms in one go had erred by up to 1.9 times as much as PyTorch's products; inputs
+// of 40 and 64 made the output of an RNN of 64 units err by 1.06 times as much. Here: against sums
+// of all terms one after the other, both compared with sums in double.
+TEST(Gemm, SumsErrLessThanSumsInOneGo) {
+  for (const auto& [K, most] :
+       {std::pair(33, 0.85), {40, 0.85}, {64, 0.85}, {96, 0.85}, {1024, 0.6}, {4096, 0.6}}) {
     const Index M = 13;
     const Index N = 150;
     const Product<float> p(M, N, K);
@@ -168,7 +170,7 @@ TEST(Gemm, LongSumsErrLessThanSumsInOneGo) {
         error_in_one_go += std::pow(static_cast<double>(in_one_go) - exact, 2);
       }
     }
-    EXPECT_LT(std::sqrt(error), 0.6 * std::sqrt(error_in_one_go)) << K << " terms";
+    EXPECT_LT(std::sqrt(error), most * std::sqrt(error_in_one_go)) << K << " terms";
   }
 }
 

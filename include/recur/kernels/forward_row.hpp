@@ -73,7 +73,7 @@ RECUR_FLAT_FUNCTION void forward_blocks_of_row(const E& equations, const PackedG
   const Index depth = w.depth();
   const Scalar* weights = w.block(first).data;
   V sum[Blocks * vectors];
-  const Index block = length_of_block(depth);
+  const Index block = length_of_block(depth, SumOf::scan);
   Index k = block;
   sums_of_row<Blocks, vectors>(k, at.h, 1, weights, width * depth, sum);
   for (; k < depth; k += block) {

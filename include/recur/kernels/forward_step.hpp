@@ -86,7 +86,7 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, const PackedGates<E, Scalar>& w,
                                   {sums, block.width}, Start::zero, nullptr, back)) {
     return;
   }
-  const Stretches stretches(depth, parts);
+  const Stretches stretches(depth, parts, SumOf::scan);
   Start start = Start::zero;
   Index k = 0;
   do {

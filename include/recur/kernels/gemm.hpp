@@ -36,6 +36,9 @@ struct Walk {
 
 namespace detail {
 
+// Where parts begin of a product that is not one of the scan.
+inline constexpr Index not_of_scan = std::numeric_limits<Index>::max();
+
 // Panels of `Vectors` registers that one row takes at once (sums_of_row), of `whole` ones. Of a
 // few, two are enough, if their sums hide the latency of an addition: they are sooner read again
 // (Walk).
@@ -90,19 +93,21 @@ class Groups {
 }  // namespace detail
 
 /// C = start + A B; `bias` (N) is read only where C starts from it. C is overwritten, or added to
-/// with Start::accumulate. C must not overlap A or B. back: see Walk. parts_from: panels that begin
-/// here or behind it are multiplied in parts (parts_of_sum).
+/// with Start::accumulate. C must not overlap A or B. back: see Walk. parts_from: of a product of
+/// the scan; panels that begin here or behind it are multiplied in parts (parts_of_sum).
 template <class Scalar>
 void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<Scalar> c,
           Start start, const Scalar* bias = nullptr, bool back = false,
-          Index parts_from = std::numeric_limits<Index>::max()) {
+          Index parts_from = detail::not_of_scan) {
   constexpr Index panel = tile_columns<Scalar>;
   const auto bias_from = [&](Start from, Index n) {
     return from == Start::bias ? bias + n : nullptr;
   };
   const Index dots = b.dots;
+  const auto kind = parts_from == detail::not_of_scan ? detail::SumOf::inputs : detail::SumOf::scan;
+  const bool one_block = detail::length_of_block(K, kind) == K;
   // One panel and one block, without all that more of them need: a call of one step may be no more.
-  if (N <= panel && dots == 0 && K <= detail::k_block && M <= detail::m_block && parts_from >= N) {
+  if (N <= panel && dots == 0 && one_block && M <= detail::m_block && parts_from >= N) {
     constexpr Index width = native_width<Scalar>;
     if (M == 1 && N > 0 && N % width == 0) {
       detail::with_constant<tile_vectors>(N / width, [&](auto vectors) {
@@ -129,7 +134,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
         // A panel and the one behind it, if it is whole registers: see gemm_row_of_two.
         const Index behind = std::min(panel, last - n - panel);
         if (M == 1 && !row_of_panels && behind > 0 && behind % native_width<Scalar> == 0 &&
-            K <= detail::k_block && parts_from >= N) {
+            one_block && parts_from >= N) {
           detail::with_constant<tile_vectors>(behind / native_width<Scalar>, [&](auto vectors) {
             detail::gemm_row_of_two<Vec<Scalar>, vectors.value>(
                 K, a.data, a.column_stride, b.data + n * K, panel * K, c.data + n, start,
@@ -147,7 +152,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
                 {c.data + m * c.row_stride + n, c.row_stride}, start, bias_from(start, n), back)) {
           continue;
         }
-        const detail::Stretches stretches(K, parts);
+        const detail::Stretches stretches(K, parts, kind);
         Start from = start;
         Index k = 0;
         do {  // at least once: K = 0 still sets C
@@ -219,7 +224,7 @@ void gemm_part_of_panel(Index first, Index last, Index M, Index N, Index K, cons
   const Index n = first / panel * panel;
   const Index width = panel_width<Scalar>(N, n);
   const Index parts = n < parts_from<Scalar>(N) ? 1 : parts_of_sum(K, width / native_width<Scalar>);
-  const Stretches stretches(K, parts);
+  const Stretches stretches(K, parts, SumOf::scan);
   for (Index k = 0; k < K; start = Start::accumulate) {
     const Index depth = stretches.at(k);
     gemm_panel<Scalar>(
@@ -282,7 +287,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, RowsB<Scalar> b, GemmC<Sca
           const Scalar* bias = nullptr) {
   constexpr Index panel = tile_columns<Scalar>;
   alignas(64) Scalar packed[static_cast<std::size_t>(detail::k_block * panel)];
-  const Index block = detail::length_of_block(K);
+  const Index block = detail::length_of_block(K, detail::SumOf::inputs);
   Index k = 0;
   do {
     const Index depth = std::min(block, K - k);

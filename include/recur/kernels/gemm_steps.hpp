@@ -31,7 +31,7 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
   for (Index n = 0; n < in_panels; n += tile_columns<Scalar>) {
     const Index width = panel_width<Scalar>(in_panels, n);
     const Index last = std::min(width, in_panels - n) - width + V::width;
-    const Stretches stretches(K, 1);
+    const Stretches stretches(K, 1, SumOf::inputs);
     Start from = start;
     Index k = 0;
     do {  // at least once: K = 0 still sets C
