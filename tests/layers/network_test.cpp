@@ -58,6 +58,8 @@ TEST(Network, BuffersOfADirection) {
   module.network.find_buffers(1, h, c, slots, unprojected, buffers);
   EXPECT_EQ(buffers.state(2, 3).h, &h(2, 3, 2));
   EXPECT_EQ(buffers.state(2, 3).c, &c(2, 3, 5));
+  EXPECT_EQ(buffers.slots, slots.data());
+  EXPECT_EQ(buffers.slots_row, 20);
   EXPECT_EQ(buffers.unprojected, unprojected.data());
   Tensor3<double> in_place(1, 4, 10);
   module.network.find_buffers(1, h, in_place, slots, unprojected, buffers);

@@ -154,7 +154,7 @@ struct Shape {
 // All that a first training step allocates at a time: little more than the tape, of which the
 // gradients between the layers are no part.
 template <class Layer>
-void check_peak(Index per_unit, const Shape& n) {
+void check_peak(Index per_unit, const Shape& n, double most = 1.1) {
   const Layer layer({.input_size = n.input, .hidden_size = n.hidden, .num_layers = n.layers});
   recur::Generator generator(3);
   const auto x = recur::test::random_tensor<float>(generator, n.steps, n.batch, n.input);
@@ -171,7 +171,7 @@ void check_peak(Index per_unit, const Shape& n) {
       static_cast<double>(n.layers * per_unit * n.steps * n.batch * n.hidden) * sizeof(float);
   const auto peak = static_cast<double>(recur::test::peak_bytes_of(step));
   EXPECT_GE(peak, formula);
-  EXPECT_LE(peak, 1.1 * formula);
+  EXPECT_LE(peak, most * formula);
 }
 
 TEST(Tape, IsAlmostAllThatATrainingStepNeeds) {
@@ -185,7 +185,11 @@ TEST(Tape, IsAlmostAllThatATrainingStepNeeds) {
   const Shape many_units{100, 16, 256, 256, 1};
   check_peak<recur::LSTM<float>>(6, many_units);
   check_peak<recur::GRU<float>>(5, many_units);
+  // An RNN's tape is a sixth of an LSTM's. (1.85, when forward had a chunk of slots of its own and
+  // two groups of sequences packed all factors of their weight gradients at a time.)
   const int before = recur::max_threads();
+  recur::set_num_threads(1);
+  check_peak<recur::RNN<float>>(1, many_units, 1.5);
   for (const int threads : {1, 2, 3}) {
     SCOPED_TRACE(threads);
     recur::set_num_threads(threads);

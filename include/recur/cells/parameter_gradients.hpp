@@ -52,8 +52,8 @@ void reserve_factors(const CellSizes& n, Index rows, PackedFactors<Scalar>& pack
 }
 
 /// The gradients by all parameters, dW_ih = d_slotsᵀ x, dW_hh = d_slotsᵀ h_prev, …: all at once, or
-/// pack() once, then add(…) for all parts of their rows. Which thread does which part is of no
-/// matter.
+/// pack() once, then add(…) for all parts of their rows; or so for one factor (x, h_prev, …) after
+/// the other, which takes less memory. Which thread does which part is of no matter.
 template <class E, class Scalar>
 class ParameterGradients {
  public:
@@ -70,7 +70,7 @@ class ParameterGradients {
             w.sizes().projected()
                 ? factor({r.unprojected, r.unprojected_stride}, w.sizes().hidden, packed.made)
                 : Factor{
-                      {d_slots(w.gates())}, nullptr, w.sizes().hidden, packed.made, few_rows()}} {}
+                      {d_slots(w.gates())}, nullptr, w.sizes().hidden, &packed.made, few_rows()}} {}
 
   /// Overwrites the gradients (Start::zero) or adds to them. Of a factor, what fits into the
   /// second-level cache is packed at a time: it is read again for every few rows of a gradient. Of
@@ -110,9 +110,26 @@ class ParameterGradients {
   /// (Of few rows, which fill some registers together, there are two parts: by x, and the others.)
   void add(Index part, Index parts, kernels::Start start) const {
     for (Index k = 0; k < factor_count(); ++k) {
-      add_products(k, factors_[k], 0, part, parts, start);
+      add(k, part, parts, start);
     }
-    add_sums(part, parts, start);
+  }
+
+  /// The third factor is there for a projection, or a cell of two products.
+  Index factor_count() const { return w_.sizes().projected() || math::TwoProducts<E> ? 3 : 2; }
+
+  /// Both of factor k alone; all of them are packed in the same memory. The biases come with
+  /// h_prev.
+  void pack(Index k, int threads) {
+    if (!one_row()) {
+      factors_[k].packed = &packed_.x;
+      factors_[k].pack(r_.rows, threads);
+    }
+  }
+  void add(Index k, Index part, Index parts, kernels::Start start) const {
+    add_products(k, factors_[k], 0, part, parts, start);
+    if (k == 1) {
+      add_sums(part, parts, start);
+    }
   }
 
  private:
@@ -123,7 +140,7 @@ class ParameterGradients {
     kernels::RunsB<Scalar> rows;
     const Index* places;
     Index columns;
-    kernels::PackedMatrix<Scalar>& packed;
+    kernels::PackedMatrix<Scalar>* packed;
     bool few_rows;
 
     bool narrow() const { return columns <= kernels::native_width<Scalar>; }
@@ -138,7 +155,7 @@ class ParameterGradients {
       return {{{rows.rows.data + first, rows.rows.row_stride}, rows.length, rows.step},
               places,
               std::min(count, columns - first),
-              memory,
+              &memory,
               few_rows};
     }
 
@@ -146,15 +163,15 @@ class ParameterGradients {
       if (as_it_is(count)) {
         return;
       }
-      packed.reserve(count, columns);  // here, as it may throw
+      packed->reserve(count, columns);  // here, as it may throw
       const auto copy = [&](const auto& from) {
         if (narrow()) {
-          rows = {packed.gather(count, columns, from)};
+          rows = {packed->gather(count, columns, from)};
           return;
         }
         kernels::parallel_ranges(threads, columns, kernels::tile_columns<Scalar>,
                                  [&](Index first, Index last) {
-                                   packed.assign_columns(count, columns, first, last, from);
+                                   packed->assign_columns(count, columns, first, last, from);
                                  });
       };
       if (places != nullptr) {
@@ -164,9 +181,6 @@ class ParameterGradients {
       }
     }
   };
-
-  // The third factor is there for a projection, or a cell of two products.
-  Index factor_count() const { return w_.sizes().projected() || math::TwoProducts<E> ? 3 : 2; }
 
   bool little_memory() const {
     constexpr Index little = 128 * 1024 / static_cast<Index>(sizeof(Scalar));
@@ -201,7 +215,7 @@ class ParameterGradients {
   // One of what forward left.
   Factor factor(kernels::RowsB<Scalar> first, Index columns,
                 kernels::PackedMatrix<Scalar>& packed) const {
-    return {{first, r_.run, r_.run_step}, r_.places, columns, packed, few_rows()};
+    return {{first, r_.run, r_.run_step}, r_.places, columns, &packed, few_rows()};
   }
 
   // f(first, last) for the rows that part `part` of `parts` has of `count`.
@@ -279,7 +293,7 @@ class ParameterGradients {
                                           start);
     } else {
       kernels::transposed_product<Scalar>(count, right.columns, r_.rows, left,
-                                          right.packed.operand(), to, start);
+                                          right.packed->operand(), to, start);
     }
   }
 

@@ -141,8 +141,9 @@ void forward_rows(const E& equations, Index rows, const PackedGates<E, Scalar>& 
 /// input's half of the sums, W_ih x + biases; out: what backward needs, or with record = false left
 /// alone. bias_apart: of the recurrent halves that stand apart, (G - shared)·H. h (rows × output):
 /// the state that W_hh is multiplied by. prev: the state that the equations see (h null where the
-/// cell has a projection). next: overwritten; next.h must not overlap h, next.c may be prev.c.
-/// back: see Walk. Inlined: called, a step of one sequence and 32 units takes a tenth longer.
+/// cell has a projection). next: overwritten; next.h must not overlap h, next.c may be prev.c, and
+/// next.h the slots, where there is one that is not recorded. back: see Walk. Inlined: called, a
+/// step of one sequence and 32 units takes a tenth longer.
 template <math::Equations E, class Scalar>
 RECUR_ALWAYS_INLINE void forward_step(const E& equations, Index rows,
                                       const PackedGates<E, Scalar>& w, const Scalar* bias_apart,

@@ -70,6 +70,8 @@ void ForwardPass<E, Scalar>::run(const ConstView& x, const StateView& initial, c
   const Index slots_width = math::slot_count<E> * hidden;
   const bool keep_slots = tape != nullptr && math::backward_reads_slots<E>;
   const bool all_steps = keep_slots || (tape != nullptr && projected);
+  // RNN: the sums stand where h will be, which is all that backward reads of them.
+  constexpr bool in_place = math::slot_count<E> == 1 && !math::backward_reads_slots<E>;
   const Index chunk = chunk_steps<Scalar>(schedule_, slots_width);
   if (tape != nullptr) {
     tape->layers.resize(static_cast<std::size_t>(network_.layers));
@@ -122,13 +124,18 @@ void ForwardPass<E, Scalar>::run(const ConstView& x, const StateView& initial, c
     PerDirection<DirectionBuffers<Scalar>> buffers;
     for (Index d = 0; d < D; ++d) {
       const auto at = static_cast<std::size_t>(d);
-      slots[at].resize(all_steps ? T : chunk, B, slots_width);
+      slots[at].resize(in_place ? 0 : all_steps ? T : chunk, B, slots_width);
       if (record != nullptr && !keep_slots) {
         record->slots[at].resize(0, B, slots_width);
       }
       unprojected[at].resize(!projected ? 0 : all_steps ? T : chunk, B, hidden);
       network_.find_buffers(d, h, c, slots[at], unprojected[at], buffers[at]);
       buffers[at].all_steps = all_steps;
+      if (in_place) {
+        buffers[at].slots = buffers[at].h + buffers[at].h_slot;
+        buffers[at].slots_row = buffers[at].h_row;
+        buffers[at].all_steps = true;
+      }
       set_initial_state(buffers[at], k, d, initial);
     }
 

@@ -279,20 +279,24 @@ class LayerBackward {
     std::array<std::optional<Sums>, 2> of_group;
     for (std::size_t g = 0; g < count; ++g) {
       of_group[g].emplace(sums(d, chunk, x, x_row, record, groups[g], gradients));
-      of_group[g]->pack(threads);
     }
-    kernels::parallel_ranges(threads, threads, 1, [&](Index part, Index last) {
-      const auto halves = static_cast<Index>(count);
-      for (; part < last; ++part) {
-        for (Index half = 0; half < halves; ++half) {
-          for (std::size_t k = 0; k < count; ++k) {
-            of_group[(static_cast<std::size_t>(half) + k) % count]->add(
-                half * threads + part, halves * threads,
-                k == 0 ? start : kernels::Start::accumulate);
+    const auto halves = static_cast<Index>(count);
+    for (Index factor = 0; factor < of_group[0]->factor_count(); ++factor) {
+      for (std::size_t g = 0; g < count; ++g) {
+        of_group[g]->pack(factor, threads);
+      }
+      kernels::parallel_ranges(threads, threads, 1, [&](Index part, Index last) {
+        for (; part < last; ++part) {
+          for (Index half = 0; half < halves; ++half) {
+            for (std::size_t k = 0; k < count; ++k) {
+              of_group[(static_cast<std::size_t>(half) + k) % count]->add(
+                  factor, half * threads + part, halves * threads,
+                  k == 0 ? start : kernels::Start::accumulate);
+            }
           }
         }
-      }
-    });
+      });
+    }
   }
 
   // Where the factors of a chunk's weight gradients are.

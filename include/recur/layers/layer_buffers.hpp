@@ -25,7 +25,8 @@ struct DirectionBuffers {
   Scalar* c = nullptr;  ///< the same; c_slot is 0 where c is updated in place
   Index c_slot = 0;
   Index c_row = 0;
-  Scalar* slots = nullptr;        ///< contiguous (·, B, slots·H)
+  Scalar* slots = nullptr;  ///< (·, B, slots·H), rows slots_row apart
+  Index slots_row = 0;
   Scalar* unprojected = nullptr;  ///< the same steps, contiguous (·, B, H)
   bool all_steps = true;          ///< those have all steps; else only a chunk's
 

@@ -138,8 +138,9 @@ class LayerForward {
     const auto& buffer = buffers[static_cast<std::size_t>(d)];
     const Index slot_row = block.row - (buffer.all_steps ? 0 : begin) * schedule_.batch;
     cells::input_sums(w, block.rows, x + block.row * x_row, x_row,
-                      {buffer.slots + slot_row * w.slots(), w.slots()},
-                      {block.steps, block.row_step * x_row, block.row_step * w.slots()}, columns);
+                      {buffer.slots + slot_row * buffer.slots_row, buffer.slots_row},
+                      {block.steps, block.row_step * x_row, block.row_step * buffer.slots_row},
+                      columns);
   }
 
   // Whether so many sequences are scanned with each of them in a lane; both directions are alike.
@@ -167,13 +168,14 @@ class LayerForward {
         continue;
       }
       const Index row = (t - slots_first) * schedule_.batch + from;
-      cells::ForwardSteps<Scalar> at{{.rows = rows,
-                                      .slots = {buffer.slots + row * w.slots(), w.slots()},
-                                      .prev = buffer.state(state_slot_before(d, t), from),
-                                      .next = buffer.state(t + 1, from),
-                                      .slots_step = row_step * w.slots(),
-                                      .h_step = sign * buffer.h_slot,
-                                      .c_step = sign * buffer.c_slot}};
+      cells::ForwardSteps<Scalar> at{
+          {.rows = rows,
+           .slots = {buffer.slots + row * buffer.slots_row, buffer.slots_row},
+           .prev = buffer.state(state_slot_before(d, t), from),
+           .next = buffer.state(t + 1, from),
+           .slots_step = row_step * buffer.slots_row,
+           .h_step = sign * buffer.h_slot,
+           .c_step = sign * buffer.c_slot}};
       if (w.sizes().projected()) {
         at.unprojected = buffer.unprojected + row * hidden;
         at.unprojected_step = row_step * hidden;

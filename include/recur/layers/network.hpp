@@ -65,6 +65,7 @@ struct Network {
       b.c_slot = c.size(0) == 1 ? 0 : c.size(1) * c.size(2);
     }
     b.slots = slots.data();
+    b.slots_row = slots.size(2);
     b.unprojected = projected() ? unprojected.data() : nullptr;
   }
 

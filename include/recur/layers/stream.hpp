@@ -171,6 +171,7 @@ void Stream<E, Scalar>::step_of_layer(Index k, const Scalar* x, Scalar* before, 
                                                    .c = c,
                                                    .c_row = c_row,
                                                    .slots = slots_.data(),
+                                                   .slots_row = w.slots(),
                                                    .unprojected = unprojected_.data(),
                                                    .all_steps = false};
     layers::LayerForward<E, Scalar>({&w, 1}, schedule_, max_threads())
