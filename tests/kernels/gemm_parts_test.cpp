@@ -79,7 +79,8 @@ struct Product {
     PackedMatrix<Scalar> panels;
     panels.assign(K, N, RowsB<Scalar>{b.data(), N});
     gemm<Scalar>(last - first, N, K, {a.data() + first * K, K, 1}, panels.operand(),
-                 {to.data() + first * N, N}, Start::bias, bias.data(), back, parts_from<Scalar>(N));
+                 {to.data() + first * N, N}, Start::bias, bias.data(), back,
+                 {recur::kernels::SumOf::scan, parts_from<Scalar>(N)});
   }
 };
 
@@ -100,7 +101,7 @@ void check(Index M, Index N, Index K) {
     }();
     RowMatrix<Scalar> sums = expected.middleCols(n, columns);
     if (vectors > 1 || parts == 1) {
-      const detail::Stretches stretches(K, parts, detail::SumOf::scan);
+      const detail::Stretches stretches(K, parts, recur::kernels::SumOf::scan);
       for (Index k = 0, count = 0; k < K; k += count) {
         count = stretches.at(k);
         narrow.add(k, count, sums);
@@ -209,21 +210,22 @@ TEST(GemmParts, BlocksWiderThanATileStayWhole) {
 // The last stretch takes what is left over.
 TEST(GemmParts, StretchesCoverTheSum) {
   for (const Index parts : {1, 2, 4}) {
-    for (Index K = 1; K < 2 * detail::k_block + 5; K += 7) {
+    for (Index K = 1; K < 600; K += 7) {
       if (parts > 1 && K < 16) {
         continue;
       }
-      for (const auto what : {detail::SumOf::inputs, detail::SumOf::scan}) {
+      using recur::kernels::SumOf;
+      for (const auto what : {SumOf::inputs, SumOf::gradients, SumOf::scan}) {
         const detail::Stretches stretches(K, parts, what);
         Index k = 0;
         Index count = 0;
         for (; k < K; k += stretches.at(k)) {
           ++count;
         }
-        const bool halves = what == detail::SumOf::inputs && K > detail::short_sum;
-        const Index blocks = (K + detail::k_block - 1) / detail::k_block;
+        const auto [alone, most] = detail::terms_in_one_go(what);
+        const Index blocks = K <= alone ? 1 : std::max<Index>(2, (K + most - 1) / most);
         EXPECT_EQ(k, K);
-        EXPECT_EQ(count, parts > 1 ? parts : halves ? std::max<Index>(2, blocks) : blocks);
+        EXPECT_EQ(count, parts > 1 ? parts : blocks);
       }
     }
   }

@@ -56,7 +56,8 @@ struct Product {
     if (packed) {
       PackedMatrix<Scalar> panels;
       panels.assign(K, N, RowsB<Scalar>{b.data(), N});
-      gemm<Scalar>(last - first, N, K, rows, panels.operand(), sums, start, from, back);
+      gemm<Scalar>(last - first, N, K, rows, panels.operand(), sums, start, from, back,
+                   {recur::kernels::SumOf::gradients});
     } else {
       gemm<Scalar>(last - first, N, K, rows, RowsB<Scalar>{b.data(), N}, sums, start, from);
     }

@@ -192,7 +192,8 @@ TEST(DeterminismOfGreatLayers, UnitsOfManySequences) {
 
 TEST(DeterminismOfGreatLayers, ProductsInSeveralBlocks) {
   const auto layer = make<recur::RNN<float>>(1100, 1, false);
-  ASSERT_GT(layer.hidden_size(), recur::kernels::detail::k_block);
+  ASSERT_GT(layer.hidden_size(),
+            recur::kernels::detail::terms_in_one_go(recur::kernels::SumOf::scan).most);
   expect_same_bits(layer, PassData<recur::RNN<float>>(layer, 2, 8), {1, 2, 7});
 }
 

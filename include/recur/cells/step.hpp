@@ -257,7 +257,8 @@ void input_gradient(const Weights<E, Scalar>& w, Index rows,
                     kernels::SlotRows<const Scalar> d_slots, Scalar* dx, Index dx_stride,
                     kernels::Repeat steps = {}) {
   kernels::gemm<Scalar>(steps, rows, w.sizes().input, w.gates(), {d_slots.data, d_slots.stride, 1},
-                        w.packed.ih_back.operand(), {dx, dx_stride}, kernels::Start::zero);
+                        w.packed.ih_back.operand(), {dx, dx_stride}, kernels::Start::zero, nullptr,
+                        kernels::SumOf::gradients);
 }
 
 }  // namespace recur::inline RECUR_ABI::cells

@@ -57,7 +57,8 @@ RECUR_ALWAYS_INLINE void add_product(Index M, Index N, Index K, const GemmA<Scal
       return;
     }
   }
-  gemm<Scalar>(M, N, K, a, b, c, Start::accumulate, nullptr, back, parts_from<Scalar>(N - b.dots));
+  gemm<Scalar>(M, N, K, a, b, c, Start::accumulate, nullptr, back,
+               {SumOf::scan, parts_from<Scalar>(N - b.dots)});
 }
 
 // `Registers` sums += one row of A times one panel of B, K terms; with the same bits as
@@ -65,7 +66,7 @@ RECUR_ALWAYS_INLINE void add_product(Index M, Index N, Index K, const GemmA<Scal
 template <Index K, int Registers, class V, class Scalar>
 RECUR_ALWAYS_INLINE void add_row(const Scalar* a, const Scalar* b, V* sum, bool back) {
   constexpr int parts = static_cast<int>(parts_of_sum(K, Registers));
-  static_assert(parts > 1 || K <= k_block);
+  static_assert(parts > 1 || length_of_block(K, SumOf::scan) == K);
   if constexpr (Registers == 1 && parts > 1) {
     constexpr int stretches = parts / 4;
     constexpr Index length = K / parts * 4;

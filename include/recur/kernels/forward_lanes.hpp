@@ -22,9 +22,9 @@ namespace recur::inline RECUR_ABI::kernels {
 
 namespace detail {
 
-// Inputs that a step may have: so many that their sum is made in one go, as the bias comes last. (48
-// lanes would still stay in the first-level cache.)
-inline constexpr Index most_inputs_in_lanes = short_sum;
+// Inputs that a step may have: so many that their sum is made in one go, as the bias comes last.
+// (48 lanes would still stay in the first-level cache.)
+inline constexpr Index most_inputs_in_lanes = terms_in_one_go(SumOf::inputs).alone;
 
 // to (columns × `lanes`) = the transposed of `rows` rows; zeros in the lanes beyond them.
 template <class Scalar>

@@ -97,7 +97,8 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, const PackedGates<E, Scalar>& w,
         weights, block.width, {sums, block.width}, start, nullptr,
         panel_ahead(count_of_tiles(rows, vectors_of_tile(block.width / native_width<Scalar>)),
                     length, block.width,
-                    k + length < depth ? weights + length * block.width : ahead));
+                    k + length < depth ? weights + length * block.width : ahead),
+        true);
     start = Start::accumulate;
     k += length;
   } while (k < depth);

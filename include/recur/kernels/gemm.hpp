@@ -34,10 +34,14 @@ struct Walk {
   bool back = false;
 };
 
-namespace detail {
+/// How a product is cut into sums: see SumOf; parts_from: panels that begin here or behind it are
+/// multiplied in parts (parts_of_sum).
+struct Cut {
+  SumOf what = SumOf::inputs;
+  Index parts_from = std::numeric_limits<Index>::max();
+};
 
-// Where parts begin of a product that is not one of the scan.
-inline constexpr Index not_of_scan = std::numeric_limits<Index>::max();
+namespace detail {
 
 // Panels of `Vectors` registers that one row takes at once (sums_of_row), of `whole` ones. Of a
 // few, two are enough, if their sums hide the latency of an addition: they are sooner read again
@@ -93,21 +97,18 @@ class Groups {
 }  // namespace detail
 
 /// C = start + A B; `bias` (N) is read only where C starts from it. C is overwritten, or added to
-/// with Start::accumulate. C must not overlap A or B. back: see Walk. parts_from: of a product of
-/// the scan; panels that begin here or behind it are multiplied in parts (parts_of_sum).
+/// with Start::accumulate. C must not overlap A or B. back: see Walk.
 template <class Scalar>
 void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<Scalar> c,
-          Start start, const Scalar* bias = nullptr, bool back = false,
-          Index parts_from = detail::not_of_scan) {
+          Start start, const Scalar* bias = nullptr, bool back = false, Cut cut = {}) {
   constexpr Index panel = tile_columns<Scalar>;
   const auto bias_from = [&](Start from, Index n) {
     return from == Start::bias ? bias + n : nullptr;
   };
   const Index dots = b.dots;
-  const auto kind = parts_from == detail::not_of_scan ? detail::SumOf::inputs : detail::SumOf::scan;
-  const bool one_block = detail::length_of_block(K, kind) == K;
+  const bool one_block = detail::length_of_block(K, cut.what) == K;
   // One panel and one block, without all that more of them need: a call of one step may be no more.
-  if (N <= panel && dots == 0 && one_block && M <= detail::m_block && parts_from >= N) {
+  if (N <= panel && dots == 0 && one_block && M <= detail::m_block && cut.parts_from >= N) {
     constexpr Index width = native_width<Scalar>;
     if (M == 1 && N > 0 && N % width == 0) {
       detail::with_constant<tile_vectors>(N / width, [&](auto vectors) {
@@ -122,8 +123,9 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
   }
   N -= dots;
   // Of one row, several whole panels at once: see gemm_row.
-  const Index group =
-      M == 1 && parts_from > 0 ? panel * detail::panels_at_once<tile_vectors>(N / panel) : panel;
+  const Index group = M == 1 && cut.parts_from > 0
+                          ? panel * detail::panels_at_once<tile_vectors>(N / panel)
+                          : panel;
   for (Index m = 0; m < M; m += detail::m_block) {
     const Index rows = std::min(detail::m_block, M - m);
     const detail::Groups groups(0, N, group, back);
@@ -134,7 +136,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
         // A panel and the one behind it, if it is whole registers: see gemm_row_of_two.
         const Index behind = std::min(panel, last - n - panel);
         if (M == 1 && !row_of_panels && behind > 0 && behind % native_width<Scalar> == 0 &&
-            one_block && parts_from >= N) {
+            one_block && cut.parts_from >= N) {
           detail::with_constant<tile_vectors>(behind / native_width<Scalar>, [&](auto vectors) {
             detail::gemm_row_of_two<Vec<Scalar>, vectors.value>(
                 K, a.data, a.column_stride, b.data + n * K, panel * K, c.data + n, start,
@@ -144,7 +146,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
           continue;
         }
         const Index width = panel_width<Scalar>(N, n);
-        const Index parts = n < parts_from ? 1 : parts_of_sum(K, width / native_width<Scalar>);
+        const Index parts = n < cut.parts_from ? 1 : parts_of_sum(K, width / native_width<Scalar>);
         if (parts > 1 &&
             detail::gemm_panel_in_parts<Scalar>(
                 parts, rows, std::min(panel, N - n), K,
@@ -152,7 +154,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
                 {c.data + m * c.row_stride + n, c.row_stride}, start, bias_from(start, n), back)) {
           continue;
         }
-        const detail::Stretches stretches(K, parts, kind);
+        const detail::Stretches stretches(K, parts, cut.what);
         Start from = start;
         Index k = 0;
         do {  // at least once: K = 0 still sets C
@@ -178,7 +180,8 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
                 rows, std::min(panel, N - n), depth, block, weights, width, sum, from,
                 bias_from(from, n),
                 detail::panel_ahead(detail::count_of_tiles(rows, width / native_width<Scalar>),
-                                    depth, width, ahead));
+                                    depth, width, ahead),
+                k > depth);
           }
           from = Start::accumulate;
         } while (k < K);
@@ -260,7 +263,7 @@ void gemm_of_columns(Index first, Index behind, bool back, Index M, Index N, Ind
   if (whole < end) {
     gemm<Scalar>(M, end - whole, K, a, PackedB<Scalar>{b.data + whole * K},
                  {c.data + whole, c.row_stride}, start, nullptr, back,
-                 parts_from<Scalar>(in_panels) - whole);
+                 {SumOf::scan, parts_from<Scalar>(in_panels) - whole});
   }
   if (std::max(whole, end) < last) {
     detail::gemm_part_of_panel(std::max(whole, end), last, M, in_panels, K, a, b, c, start);
@@ -280,14 +283,15 @@ void gemm_by_columns(Walk walk, Index M, Index N, Index K, GemmA<Scalar> a, Pack
   });
 }
 
-/// The same, to the bit, with a B that is packed on the way, a block of a panel at a time: for many
-/// rows of A.
+/// The same of gradients, to the bit, with a B that is packed on the way, a block of a panel at a
+/// time: for many rows of A.
 template <class Scalar>
 void gemm(Index M, Index N, Index K, GemmA<Scalar> a, RowsB<Scalar> b, GemmC<Scalar> c, Start start,
           const Scalar* bias = nullptr) {
   constexpr Index panel = tile_columns<Scalar>;
-  alignas(64) Scalar packed[static_cast<std::size_t>(detail::k_block * panel)];
-  const Index block = detail::length_of_block(K, detail::SumOf::inputs);
+  constexpr Index longest = detail::terms_in_one_go(SumOf::gradients).most;
+  alignas(64) Scalar packed[static_cast<std::size_t>(longest * panel)];
+  const Index block = detail::length_of_block(K, SumOf::gradients);
   Index k = 0;
   do {
     const Index depth = std::min(block, K - k);

@@ -15,7 +15,7 @@ namespace recur::inline RECUR_ABI::kernels {
 /// In how many parts a panel of so many registers sums K terms: K / parts each, and the rest in the
 /// last. (H = 16, one sequence: a sixth of a training step's time. Four parts of two registers
 /// would win little more; four of fewer terms, in one go, are 5 % faster for one sequence and 6 %
-/// slower for eight.) More terms are summed in blocks (k_block) anyway; what is wider than a tile
+/// slower for eight.) More terms are summed in blocks (SumOf) anyway; what is wider than a tile
 /// is several panels.
 ///
 /// Of a single register four parts take the terms by turns, part j the terms j, j + 4, …; of many
@@ -34,27 +34,35 @@ constexpr Index parts_of_sum(Index K, Index vectors) {
   return K < 128 || vectors == 2 ? 2 : 4;
 }
 
+/// What a sum is of: inputs of a layer, gradients that go on to its inputs, or, in the scan, states
+/// or their gradients.
+enum class SumOf { inputs, gradients, scan };
+
 namespace detail {
 
-// Terms that are summed in one go at most; such sums are added up. The error of a sum grows with
-// its terms. With 1,024 gradients by the input of an LSTM of 512 units were wrong by 1.9 times as
-// much as PyTorch's, with 256 by 0.9, with these by 0.6; the output of an RNN of two layers of 128
-// units after a thousand steps with 256 by 1.2, with these by 0.96. As fast with AVX-512; with AVX2
-// (Zen 3) 1 to 2 % slower than 256, and 7 % while another program shares the core.
-inline constexpr Index k_block = 96;
+// Terms that are summed in one go: `alone` if there are no more of them, else `most`, in two blocks
+// or more, which are added up.
+struct TermsInOneGo {
+  Index alone;
+  Index most;
+};
 
-// What is summed: of inputs, or in a scan, of states (and their gradients).
-enum class SumOf { inputs, scan };
-
-// More terms of inputs are summed in two blocks at least. Inputs need not be below 1 as states are,
-// and their roundings are most of a small layer's error: with PyTorch's as 1, that of an RNN of 64
-// units falls from 1.06 to 0.94.
-inline constexpr Index short_sum = 32;
+// The error of a sum grows with its terms. Here as part of PyTorch's: inputs of 1,024 terms, 1.9;
+// 64 inputs of an RNN, which need not be below 1 as states are, 1.06, in halves 0.94; gradients of
+// three layers of 100 units by turns of 100 1.13, of 75 at most 0.9; the output of an RNN of 128
+// units after a thousand steps 1.05, with states in halves 0.96. And every block costs the time to
+// load and store its sums (Intel Xeon: states of 256 units in three blocks instead of one 2 %, 64
+// sequences, inputs in three instead of two 1 %).
+constexpr TermsInOneGo terms_in_one_go(SumOf what) {
+  return what == SumOf::inputs      ? TermsInOneGo{32, 128}
+         : what == SumOf::gradients ? TermsInOneGo{32, 96}
+                                    : TermsInOneGo{100, 256};
+}
 
 // Blocks of as equal length as possible, of K terms.
 constexpr Index length_of_block(Index K, SumOf what) {
-  const bool in_one_go = K <= (what == SumOf::inputs ? short_sum : k_block);
-  const Index blocks = in_one_go ? 1 : std::max<Index>(2, (K + k_block - 1) / k_block);
+  const auto [alone, most] = terms_in_one_go(what);
+  const Index blocks = K <= alone ? 1 : std::max<Index>(2, (K + most - 1) / most);
   return (K + blocks - 1) / blocks;
 }
 

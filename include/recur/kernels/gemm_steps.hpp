@@ -25,13 +25,14 @@ namespace detail {
 // So many steps that A and a panel of B stay in the first-level cache.
 template <class Scalar>
 void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scalar>& a,
-                PackedB<Scalar> b, const GemmC<Scalar>& c, Start start, const Scalar* bias) {
+                PackedB<Scalar> b, const GemmC<Scalar>& c, Start start, const Scalar* bias,
+                SumOf what) {
   using V = Vec<Scalar>;
   const Index in_panels = N - b.dots;
   for (Index n = 0; n < in_panels; n += tile_columns<Scalar>) {
     const Index width = panel_width<Scalar>(in_panels, n);
     const Index last = std::min(width, in_panels - n) - width + V::width;
-    const Stretches stretches(K, 1, SumOf::inputs);
+    const Stretches stretches(K, 1, what);
     Start from = start;
     Index k = 0;
     do {  // at least once: K = 0 still sets C
@@ -43,7 +44,9 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
                           width,
                           sums,
                           last,
-                          {from, from == Start::bias ? bias + n : nullptr, sums}};
+                          {from, from == Start::bias ? bias + n : nullptr, sums},
+                          {},
+                          k > 0};
       with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
         for (Index step = 0; step < steps.count; ++step) {
           gemm_columns<V, vectors.value>(M, tiles);
@@ -66,19 +69,19 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
 
 template <class Scalar>
 void gemm_of_steps(Repeat steps, Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b,
-                   GemmC<Scalar> c, Start start, const Scalar* bias) {
+                   GemmC<Scalar> c, Start start, const Scalar* bias, SumOf what) {
   if (M == 1) {
     gemm<Scalar>(steps.count, N, K, {a.data, steps.a_stride, a.column_stride}, b,
-                 {c.data, steps.c_stride}, start, bias);
+                 {c.data, steps.c_stride}, start, bias, false, {what});
     return;
   }
   const Index at_once = std::max<Index>(1, m_block / std::max<Index>(1, M));
   for (Index first = 0; first < steps.count; first += at_once) {
     const Repeat block{std::min(at_once, steps.count - first), steps.a_stride, steps.c_stride};
     if (block.count == 1) {
-      gemm<Scalar>(M, N, K, a, b, c, start, bias);
+      gemm<Scalar>(M, N, K, a, b, c, start, bias, false, {what});
     } else {
-      gemm_block(block, M, N, K, a, b, c, start, bias);
+      gemm_block(block, M, N, K, a, b, c, start, bias, what);
     }
     a.data += at_once * steps.a_stride;
     c.data += at_once * steps.c_stride;
@@ -91,11 +94,12 @@ void gemm_of_steps(Repeat steps, Index M, Index N, Index K, GemmA<Scalar> a, Pac
 template <class Scalar>
 RECUR_ALWAYS_INLINE void gemm(const Repeat& steps, Index M, Index N, Index K,
                               const GemmA<Scalar>& a, PackedB<Scalar> b, const GemmC<Scalar>& c,
-                              Start start, const Scalar* bias = nullptr) {
+                              Start start, const Scalar* bias = nullptr,
+                              SumOf what = SumOf::inputs) {
   if (steps.count == 1) {
-    gemm<Scalar>(M, N, K, a, b, c, start, bias);
+    gemm<Scalar>(M, N, K, a, b, c, start, bias, false, {what});
   } else {
-    detail::gemm_of_steps(steps, M, N, K, a, b, c, start, bias);
+    detail::gemm_of_steps(steps, M, N, K, a, b, c, start, bias, what);
   }
 }
 

@@ -71,7 +71,8 @@ namespace detail {
 // cache.
 inline constexpr Index m_block = 96;
 
-// Products of so many terms take longer than C takes to come from the memory: it is fetched first.
+// Products of so many terms take longer than C takes to come from the memory: it is fetched first,
+// unless it was just stored.
 inline constexpr Index far_ahead = 48;
 
 // Tiles that so many rows of C are cut into, in a panel of so many registers.
@@ -109,6 +110,7 @@ struct Tiles {
   Index last;
   Before<Scalar> before;
   Ahead<Scalar> ahead = {};
+  bool c_is_near = false;
 };
 
 // What a tile multiplies by: a column of its rows of A, three of them by one address, and a row of
@@ -243,7 +245,7 @@ RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, cons
       sum[m][v] = V(Scalar(0));
     }
   }
-  if (tiles.before.start == Start::accumulate && tiles.K >= far_ahead) {
+  if (tiles.before.start == Start::accumulate && tiles.K >= far_ahead && !tiles.c_is_near) {
     const Index stride = tiles.before.row_stride;
     fetch_rows<Rows, Vectors * V::width>(tiles.before.data + first * stride, stride);
   }
@@ -323,7 +325,7 @@ void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
 template <class Scalar>
 void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const Scalar* b,
                 Index b_stride, const GemmC<Scalar>& c, Start start, const Scalar* bias = nullptr,
-                Ahead<Scalar> ahead = {}) {
+                Ahead<Scalar> ahead = {}, bool c_is_near = false) {
   using V = Vec<Scalar>;
   for (Index n = 0, behind = 0; n < columns; n = behind) {
     const Index registers = vectors_of_tile((columns - n + V::width - 1) / V::width);
@@ -339,7 +341,8 @@ void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const S
                  {c.data + n, c.row_stride},
                  last,
                  {start, start == Start::bias ? bias + n : nullptr, {c.data + n, c.row_stride}},
-                 ahead});
+                 ahead,
+                 c_is_near});
     });
   }
 }
