@@ -38,7 +38,7 @@ compile() {
 
 mkdir -p "$build"
 if [[ ! -x $build/examples/mnist ]]; then
-  echo "building (once, one to three minutes) ..."
+  echo "building (once, one to five minutes) ..."
 fi
 if ! compile >"$log" 2>&1; then
   tail -n 60 "$log" >&2
