@@ -48,11 +48,11 @@ struct TermsInOneGo {
 };
 
 // The error of a sum grows with its terms. As part of PyTorch's: 1,024 gradients in one go 1.9; 64
-// inputs of an RNN, which need not be below 1 as states are, 1.06, in halves 0.93; the gradient by a
-// bias of three layers of 100 units, its gradients summed by 100 terms 1.13, by 75 0.94; the output
-// of an RNN of 128 units after a thousand steps 1.05, with states in halves 0.96. And every block
-// costs the time to load and store its sums: 96 terms always, 256 units, 2 to 4 % of inference
-// beside 256 (Intel Xeon).
+// inputs of an RNN, which need not be below 1 as states are, 1.06, in halves 0.93; the gradient by
+// a bias of three layers of 100 units, its gradients summed by 100 terms 1.13, by 75 0.94; the
+// output of an RNN of 128 units after a thousand steps 1.05, with states in halves 0.92. And every
+// block costs the time to load and store its sums: 96 terms always, 256 units, 2 to 4 % of
+// inference beside 256 (Intel Xeon).
 constexpr TermsInOneGo terms_in_one_go(SumOf what) {
   return what == SumOf::inputs      ? TermsInOneGo{32, 128}
          : what == SumOf::gradients ? TermsInOneGo{32, 96}
