@@ -185,9 +185,9 @@ TEST(Tape, IsAlmostAllThatATrainingStepNeeds) {
   const Shape many_units{100, 16, 256, 256, 1};
   check_peak<recur::LSTM<float>>(6, many_units);
   check_peak<recur::GRU<float>>(5, many_units);
+  const int before = recur::max_threads();
   // An RNN's tape is a sixth of an LSTM's. (1.85, when forward had a chunk of slots of its own and
   // two groups of sequences packed all factors of their weight gradients at a time.)
-  const int before = recur::max_threads();
   recur::set_num_threads(1);
   check_peak<recur::RNN<float>>(1, many_units, 1.5);
   for (const int threads : {1, 2, 3}) {
