@@ -110,19 +110,21 @@ class Program:
         return None, f"exit status {done.returncode}: {done.stderr.strip()[-300:]}"
 
 
+def cases_of(options: argparse.Namespace, threads: Iterable[int]) -> Iterator[Case]:
+    """All of its shapes, cells and modes."""
+    for shape in options.shapes:
+        for cell in options.cells:
+            for mode in options.modes:
+                for count in threads:
+                    yield Case(cell, shape, mode, count)
+
+
 class Comparison:
     def __init__(self, options: argparse.Namespace, programs: list[Program]) -> None:
         self.options = options
         self.programs = programs
         self.zero_state: set[str] = set()  # those that cannot be given an initial state
         self.fastest = 0.0  # of the processors, so far
-
-    def cases(self, threads: Iterable[int]) -> Iterator[Case]:
-        for shape in self.options.shapes:
-            for cell in self.options.cells:
-                for mode in self.options.modes:
-                    for count in threads:
-                        yield Case(cell, shape, mode, count)
 
     # ---- (a) equal results ----------------------------------------------------------------------
     def dump(self, program: Program, case: Case,
@@ -149,7 +151,7 @@ class Comparison:
         """Whether all programs agree with the first, on as many threads as will be used."""
         good = True
         worst = 0.0
-        for case in self.cases([max(self.options.threads)]):
+        for case in cases_of(self.options, [max(self.options.threads)]):
             reference: dict[bool, dict[str, array.array]] = {}
             for program in self.programs:
                 for zero_state in (False, True):
@@ -222,7 +224,7 @@ class Comparison:
         lines: dict[Case, dict[str, list[dict[str, Any]]]] = {}
         roofline: list[dict[str, Any]] = []
         machine = describe_machine()
-        every = list(self.cases(self.options.threads))
+        every = list(cases_of(self.options, self.options.threads))
         start = time.monotonic()
         for turn in range(self.options.rounds):
             roofline += self.run_roofline()
