@@ -30,7 +30,7 @@ inline constexpr Index enough_rows_of_group = 160;
 /// Rows of `width` scalars that fit into about half a second-level cache, or `enough`.
 template <class Scalar>
 Index chunk_rows(Index width, Index enough) {
-  constexpr Index target_bytes = 512 * 1024;
+  constexpr Index target_bytes = 256 * 1024;
   const Index row_bytes = std::max<Index>(1, width * static_cast<Index>(sizeof(Scalar)));
   return std::max(target_bytes / row_bytes, enough);
 }
