@@ -154,11 +154,12 @@ RECUR_ALWAYS_INLINE void for_each_register(Index hidden, F&& f) {
 template <class E, class Scalar>
 RECUR_ALWAYS_INLINE void fetch_row_ahead(Index hidden, const SlotRows<const Scalar>& slots,
                                          const StateRows<const Scalar>& prev,
-                                         const StateRows<const Scalar>& d_output, Index unit) {
+                                         const StateRows<const Scalar>& d_output, const SlotRows<Scalar>& d_slots, Index unit) {
   constexpr Index ahead = 4;
   RECUR_UNROLL
   for (Index k = 0; k < math::slot_count<E>; ++k) {
     prefetch(slots.data + ahead * slots.stride + k * hidden + unit);
+    prefetch_to_change(d_slots.data + ahead * d_slots.stride + k * hidden + unit);
   }
   if constexpr (E::has_c) {
     prefetch(prev.c + ahead * prev.c_stride + unit);
@@ -203,7 +204,7 @@ RECUR_FLATTEN RECUR_ALWAYS_INLINE void pointwise_backward_register(
   math::Slots<E, V> units;
   if constexpr (math::backward_reads_slots<E>) {
     if constexpr (FetchAhead) {
-      fetch_row_ahead<E>(hidden, slots, prev, d_output, unit);
+      fetch_row_ahead<E>(hidden, slots, prev, d_output, d_slots, unit);
     }
     units = load_slots<E, V>(slots.data + unit, hidden, access);
   }
