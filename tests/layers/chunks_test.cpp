@@ -14,17 +14,17 @@ using recur::layers::chunk_rows;
 using recur::layers::chunk_steps;
 using recur::layers::steps_of;
 
-TEST(Chunks, FillHalfASecondLevelCacheOrAreLongEnough) {
-  EXPECT_EQ(chunk_rows<float>(128, 256), 1024);  // 512 bytes a row
-  EXPECT_EQ(chunk_rows<double>(128, 256), 512);
+TEST(Chunks, FillAPartOfASecondLevelCacheOrAreLongEnough) {
+  EXPECT_EQ(chunk_rows<float>(128, 256), 512);  // 512 bytes a row
+  EXPECT_EQ(chunk_rows<double>(128, 256), 256);
   EXPECT_EQ(chunk_rows<float>(100000, 256), 256);
-  EXPECT_EQ(chunk_rows<float>(0, 256), 512 * 1024);
+  EXPECT_EQ(chunk_rows<float>(0, 256), 256 * 1024);
 }
 
 TEST(Chunks, HoldFewerRowsForward) {
   recur::Schedule schedule;
   schedule.assign(100, 16);
-  EXPECT_EQ(chunk_steps<float>(schedule, 1024), 8);   // 128 rows are 512 KB
+  EXPECT_EQ(chunk_steps<float>(schedule, 512), 8);    // 128 rows are 256 KB
   EXPECT_EQ(chunk_steps<float>(schedule, 10000), 6);  // 96 rows, more than that
 }
 
