@@ -40,7 +40,7 @@ class ForwardPass {
                          const StateView& initial) const {
     for (Index row = 0; row < schedule_.batch; ++row) {
       network_.copy_state(initial, layer * network_.directions + d, schedule_.source(row),
-                          buffer.state(initial_slot(d, row), row));
+                          buffer.initial_state(initial_slot(d, row), row));
     }
   }
 
@@ -50,6 +50,13 @@ class ForwardPass {
       network_.store_state(buffer.state(final_slot(d, row), row), final,
                            layer * network_.directions + d, schedule_.source(row));
     }
+  }
+
+  // Whether the steps of h can stand in the caller's output.
+  bool stands_like_h(const View& output) const {
+    const Index row = network_.directions * network_.output();
+    return !output.absent() && output.stride(1) == row &&
+           output.stride(0) == schedule_.batch * row;
   }
 
   const Network<E, Scalar>& network_;
@@ -107,11 +114,15 @@ void ForwardPass<E, Scalar>::run(const ConstView& x, const StateView& initial, c
         in = drop_out(schedule_, network_.dropout, *tape, *record, in, in_row);
       }
     }
+    const bool top = k == network_.layers - 1;
+    // Not while the same memory is still to be read as the input.
+    const bool give_at_once = top && schedule_.full() && output.data() != x.data();
+    const bool in_output = give_at_once && record == nullptr && T > 0 && stands_like_h(output);
     Tensor3<Scalar>& h = record != nullptr ? record->h : work.h[k % 2];
     Tensor3<Scalar>& c = record != nullptr ? record->c : work.c;
     auto& slots = keep_slots ? record->slots : work.chunks[0].slots;
     auto& unprojected = record != nullptr ? record->unprojected : work.unprojected;
-    h.resize(T + D, B, D * network_.output());
+    h.resize(in_output ? 1 : T + D, B, D * network_.output());
     // In place, every row of c begins a register: what is loaded of one must not overlap what was
     // just stored of another, or it would wait for it.
     c.resize(E::has_c ? (record != nullptr ? T + D : 1) : 0, B,
@@ -131,6 +142,10 @@ void ForwardPass<E, Scalar>::run(const ConstView& x, const StateView& initial, c
       unprojected[at].resize(!projected ? 0 : all_steps ? T : chunk, B, hidden);
       network_.find_buffers(d, h, c, slots[at], unprojected[at], buffers[at]);
       buffers[at].all_steps = all_steps;
+      if (in_output) {
+        buffers[at].initial_h = buffers[at].h;
+        buffers[at].h = output.data() + d * network_.output() - buffers[at].h_slot;
+      }
       if (in_place) {
         buffers[at].slots = buffers[at].h + buffers[at].h_slot;
         buffers[at].slots_row = buffers[at].h_row;
@@ -141,11 +156,8 @@ void ForwardPass<E, Scalar>::run(const ConstView& x, const StateView& initial, c
 
     const auto weights = network_.weights(k);
     const LayerForward<E, Scalar> layer(network_.in_use(weights), schedule_, max_threads());
-    const bool top = k == network_.layers - 1;
-    // Not while the same memory is still to be read as the input.
-    const bool give_at_once = top && schedule_.full() && output.data() != x.data();
     layer.run(chunk, in, in_row, record != nullptr, network_.in_use(buffers),
-              give_at_once ? output : View());
+              give_at_once && !in_output ? output : View());
     for (Index d = 0; d < D && !final.h.absent(); ++d) {
       get_final_state(buffers[static_cast<std::size_t>(d)], k, d, final);
     }

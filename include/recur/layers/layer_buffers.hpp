@@ -22,6 +22,8 @@ struct DirectionBuffers {
   Scalar* h = nullptr;  ///< slot s of row b at h + s * h_slot + b * h_row
   Index h_slot = 0;
   Index h_row = 0;
+  Scalar* initial_h = nullptr;  ///< row b at initial_h + b * h_row, in place of the slot before the
+                                ///< first step; null: in that slot
   Scalar* c = nullptr;  ///< the same; c_slot is 0 where c is updated in place
   Index c_slot = 0;
   Index c_row = 0;
@@ -32,6 +34,15 @@ struct DirectionBuffers {
 
   kernels::StateRows<Scalar> state(Index slot, Index row) const {
     return {h + slot * h_slot + row * h_row, h_row, c + slot * c_slot + row * c_row, c_row};
+  }
+
+  /// That before the first step, whose slot it would be.
+  kernels::StateRows<Scalar> initial_state(Index slot, Index row) const {
+    kernels::StateRows<Scalar> rows = state(slot, row);
+    if (initial_h != nullptr) {
+      rows.h = initial_h + row * h_row;
+    }
+    return rows;
   }
 };
 

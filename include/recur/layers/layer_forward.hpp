@@ -161,7 +161,8 @@ class LayerForward {
     const Index row_step = sign * schedule_.batch;
     for (Index k = 0; k < end - begin;) {
       const Index t = d == 0 ? begin + k : end - 1 - k;
-      const Index steps = schedule_.equal_steps(t, sign, end - begin - k);
+      const bool apart = buffer.initial_h != nullptr && t == (d == 0 ? 0 : schedule_.steps - 1);
+      const Index steps = apart ? 1 : schedule_.equal_steps(t, sign, end - begin - k);
       const Index rows = std::min(to, schedule_.running(t)) - from;
       k += steps;
       if (rows <= 0) {
@@ -171,7 +172,8 @@ class LayerForward {
       cells::ForwardSteps<Scalar> at{
           {.rows = rows,
            .slots = {buffer.slots + row * buffer.slots_row, buffer.slots_row},
-           .prev = buffer.state(state_slot_before(d, t), from),
+           .prev = apart ? buffer.initial_state(state_slot_before(d, t), from)
+                         : buffer.state(state_slot_before(d, t), from),
            .next = buffer.state(t + 1, from),
            .slots_step = row_step * buffer.slots_row,
            .h_step = sign * buffer.h_slot,
