@@ -79,8 +79,8 @@ struct Product {
     PackedMatrix<Scalar> panels;
     panels.assign(K, N, RowsB<Scalar>{b.data(), N});
     gemm<Scalar>(last - first, N, K, {a.data() + first * K, K, 1}, panels.operand(),
-                 {to.data() + first * N, N}, Start::bias, bias.data(), back,
-                 {recur::kernels::SumOf::scan, parts_from<Scalar>(N)});
+                 {to.data() + first * N, N}, Start::bias, bias.data(),
+                 {recur::kernels::SumOf::scan, parts_from<Scalar>(N), back});
   }
 };
 

@@ -56,8 +56,8 @@ struct Product {
     if (packed) {
       PackedMatrix<Scalar> panels;
       panels.assign(K, N, RowsB<Scalar>{b.data(), N});
-      gemm<Scalar>(last - first, N, K, rows, panels.operand(), sums, start, from, back,
-                   {recur::kernels::SumOf::gradients});
+      gemm<Scalar>(last - first, N, K, rows, panels.operand(), sums, start, from,
+                   {.what = recur::kernels::SumOf::gradients, .back = back});
     } else {
       gemm<Scalar>(last - first, N, K, rows, RowsB<Scalar>{b.data(), N}, sums, start, from);
     }

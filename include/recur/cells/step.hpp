@@ -32,19 +32,20 @@ struct Weights {
 };
 
 /// sums = W_ih x + b_ih + b_hh for `rows` rows of x (rows × I, row stride x_stride), and as many of
-/// other steps; columns [first, last) of them, all by default, or from where a panel begins.
+/// other steps; columns [first, last) of them, all by default, or from where a panel begins. place:
+/// of the sums.
 /// Overwrites the slots of the gates; the recurrent halves that stand apart (GRU: the last slot)
 /// are left alone.
 template <class E, class Scalar>
 void input_sums(const Weights<E, Scalar>& w, Index rows, const Scalar* x, Index x_stride,
                 kernels::SlotRows<Scalar> sums, kernels::Repeat steps = {},
-                kernels::Columns columns = {}) {
+                kernels::Columns columns = {}, kernels::Place place = kernels::Place::unknown) {
   const auto [first, last] = columns.of(w.gates());
   const Index width = w.sizes().input;
   kernels::gemm<Scalar>(steps, rows, last - first, width, {x, x_stride, 1},
                         kernels::columns_of(w.packed.ih.operand(), first, last, w.gates(), width),
                         {sums.data + first, sums.stride}, kernels::Start::bias,
-                        w.packed.bias.data() + first);
+                        w.packed.bias.data() + first, {.place = place});
 }
 
 /// Units of which threads take multiples, when they share those of a step.
@@ -255,10 +256,10 @@ void scan_backward(const Weights<E, Scalar>& w, Index steps, const BackwardSteps
 template <class E, class Scalar>
 void input_gradient(const Weights<E, Scalar>& w, Index rows,
                     kernels::SlotRows<const Scalar> d_slots, Scalar* dx, Index dx_stride,
-                    kernels::Repeat steps = {}) {
+                    kernels::Repeat steps = {}, kernels::Place place = kernels::Place::unknown) {
   kernels::gemm<Scalar>(steps, rows, w.sizes().input, w.gates(), {d_slots.data, d_slots.stride, 1},
                         w.packed.ih_back.operand(), {dx, dx_stride}, kernels::Start::zero, nullptr,
-                        kernels::SumOf::gradients);
+                        {.what = kernels::SumOf::gradients, .place = place});
 }
 
 }  // namespace recur::inline RECUR_ABI::cells

@@ -57,8 +57,8 @@ RECUR_ALWAYS_INLINE void add_product(Index M, Index N, Index K, const GemmA<Scal
       return;
     }
   }
-  gemm<Scalar>(M, N, K, a, b, c, Start::accumulate, nullptr, back,
-               {SumOf::scan, parts_from<Scalar>(N - b.dots)});
+  gemm<Scalar>(M, N, K, a, b, c, Start::accumulate, nullptr,
+               {SumOf::scan, parts_from<Scalar>(N - b.dots), back});
 }
 
 // `Registers` sums += one row of A times one panel of B, K terms; with the same bits as

@@ -86,7 +86,6 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, const PackedGates<E, Scalar>& w,
                                   {sums, block.width}, Start::zero, nullptr, back)) {
     return;
   }
-  constexpr bool sums_are_near = true;  // on the stack
   const Stretches stretches(depth, parts, SumOf::scan);
   Start start = Start::zero;
   Index k = 0;
@@ -99,7 +98,7 @@ RECUR_ALWAYS_INLINE void multiply(Index rows, const PackedGates<E, Scalar>& w,
         panel_ahead(count_of_tiles(rows, vectors_of_tile(block.width / native_width<Scalar>)),
                     length, block.width,
                     k + length < depth ? weights + length * block.width : ahead),
-        sums_are_near);
+        Place::near);
     start = Start::accumulate;
     k += length;
   } while (k < depth);

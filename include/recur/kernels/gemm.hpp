@@ -34,11 +34,13 @@ struct Walk {
   bool back = false;
 };
 
-/// How a product is cut into sums: see SumOf; parts_from: panels that begin here or behind it are
-/// multiplied in parts (parts_of_sum).
-struct Cut {
-  SumOf what = SumOf::inputs;
+/// How a product is made.
+struct Manner {
+  SumOf what = SumOf::inputs;  ///< decides how it is cut into sums
+  /// Panels that begin here or behind it are multiplied in parts (parts_of_sum).
   Index parts_from = std::numeric_limits<Index>::max();
+  bool back = false;             ///< see Walk
+  Place place = Place::unknown;  ///< of C
 };
 
 namespace detail {
@@ -97,18 +99,18 @@ class Groups {
 }  // namespace detail
 
 /// C = start + A B; `bias` (N) is read only where C starts from it. C is overwritten, or added to
-/// with Start::accumulate. C must not overlap A or B. back: see Walk.
+/// with Start::accumulate. C must not overlap A or B.
 template <class Scalar>
 void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<Scalar> c,
-          Start start, const Scalar* bias = nullptr, bool back = false, Cut cut = {}) {
+          Start start, const Scalar* bias = nullptr, const Manner& manner = {}) {
   constexpr Index panel = tile_columns<Scalar>;
   const auto bias_from = [&](Start from, Index n) {
     return from == Start::bias ? bias + n : nullptr;
   };
   const Index dots = b.dots;
-  const bool one_block = detail::length_of_block(K, cut.what) == K;
+  const bool one_block = detail::length_of_block(K, manner.what) == K;
   // One panel and one block, without all that more of them need: a call of one step may be no more.
-  if (N <= panel && dots == 0 && one_block && M <= detail::m_block && cut.parts_from >= N) {
+  if (N <= panel && dots == 0 && one_block && M <= detail::m_block && manner.parts_from >= N) {
     constexpr Index width = native_width<Scalar>;
     if (M == 1 && N > 0 && N % width == 0) {
       detail::with_constant<tile_vectors>(N / width, [&](auto vectors) {
@@ -118,17 +120,17 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
       return;
     }
     detail::gemm_panel<Scalar>(M, N, K, a, b.data, panel_width<Scalar>(N, 0), c, start,
-                               bias_from(start, 0));
+                               bias_from(start, 0), {}, manner.place);
     return;
   }
   N -= dots;
   // Of one row, several whole panels at once: see gemm_row.
-  const Index group = M == 1 && cut.parts_from > 0
+  const Index group = M == 1 && manner.parts_from > 0
                           ? panel * detail::panels_at_once<tile_vectors>(N / panel)
                           : panel;
   for (Index m = 0; m < M; m += detail::m_block) {
     const Index rows = std::min(detail::m_block, M - m);
-    const detail::Groups groups(0, N, group, back);
+    const detail::Groups groups(0, N, group, manner.back);
     for (Index g = 0; g < groups.count(); ++g) {
       const auto [first, last, next] = groups[g];
       const bool row_of_panels = group > panel && last - first == group;
@@ -136,7 +138,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
         // A panel and the one behind it, if it is whole registers: see gemm_row_of_two.
         const Index behind = std::min(panel, last - n - panel);
         if (M == 1 && !row_of_panels && behind > 0 && behind % native_width<Scalar> == 0 &&
-            one_block && cut.parts_from >= N) {
+            one_block && manner.parts_from >= N) {
           detail::with_constant<tile_vectors>(behind / native_width<Scalar>, [&](auto vectors) {
             detail::gemm_row_of_two<Vec<Scalar>, vectors.value>(
                 K, a.data, a.column_stride, b.data + n * K, panel * K, c.data + n, start,
@@ -146,15 +148,16 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
           continue;
         }
         const Index width = panel_width<Scalar>(N, n);
-        const Index parts = n < cut.parts_from ? 1 : parts_of_sum(K, width / native_width<Scalar>);
-        if (parts > 1 &&
-            detail::gemm_panel_in_parts<Scalar>(
-                parts, rows, std::min(panel, N - n), K,
-                {a.data + m * a.row_stride, a.row_stride, a.column_stride}, b.data + n * K, width,
-                {c.data + m * c.row_stride + n, c.row_stride}, start, bias_from(start, n), back)) {
+        const Index parts =
+            n < manner.parts_from ? 1 : parts_of_sum(K, width / native_width<Scalar>);
+        if (parts > 1 && detail::gemm_panel_in_parts<Scalar>(
+                             parts, rows, std::min(panel, N - n), K,
+                             {a.data + m * a.row_stride, a.row_stride, a.column_stride},
+                             b.data + n * K, width, {c.data + m * c.row_stride + n, c.row_stride},
+                             start, bias_from(start, n), manner.back)) {
           continue;
         }
-        const detail::Stretches stretches(K, parts, cut.what);
+        const detail::Stretches stretches(K, parts, manner.what);
         Start from = start;
         Index k = 0;
         do {  // at least once: K = 0 still sets C
@@ -181,7 +184,7 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
                 bias_from(from, n),
                 detail::panel_ahead(detail::count_of_tiles(rows, width / native_width<Scalar>),
                                     depth, width, ahead),
-                k > depth);
+                k > depth ? Place::near : manner.place);
           }
           from = Start::accumulate;
         } while (k < K);
@@ -262,8 +265,8 @@ void gemm_of_columns(Index first, Index behind, bool back, Index M, Index N, Ind
   }
   if (whole < end) {
     gemm<Scalar>(M, end - whole, K, a, PackedB<Scalar>{b.data + whole * K},
-                 {c.data + whole, c.row_stride}, start, nullptr, back,
-                 {SumOf::scan, parts_from<Scalar>(in_panels) - whole});
+                 {c.data + whole, c.row_stride}, start, nullptr,
+                 {SumOf::scan, parts_from<Scalar>(in_panels) - whole, back});
   }
   if (std::max(whole, end) < last) {
     detail::gemm_part_of_panel(std::max(whole, end), last, M, in_panels, K, a, b, c, start);

@@ -26,13 +26,13 @@ namespace detail {
 template <class Scalar>
 void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scalar>& a,
                 PackedB<Scalar> b, const GemmC<Scalar>& c, Start start, const Scalar* bias,
-                SumOf what) {
+                const Manner& manner) {
   using V = Vec<Scalar>;
   const Index in_panels = N - b.dots;
   for (Index n = 0; n < in_panels; n += tile_columns<Scalar>) {
     const Index width = panel_width<Scalar>(in_panels, n);
     const Index last = std::min(width, in_panels - n) - width + V::width;
-    const Stretches stretches(K, 1, what);
+    const Stretches stretches(K, 1, manner.what);
     Start from = start;
     Index k = 0;
     do {  // at least once: K = 0 still sets C
@@ -46,7 +46,7 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
                           last,
                           {from, from == Start::bias ? bias + n : nullptr, sums},
                           {},
-                          k > 0};
+                          k > 0 ? Place::near : manner.place};
       with_constant<tile_vectors>(width / V::width, [&](auto vectors) {
         for (Index step = 0; step < steps.count; ++step) {
           gemm_columns<V, vectors.value>(M, tiles);
@@ -69,19 +69,19 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
 
 template <class Scalar>
 void gemm_of_steps(Repeat steps, Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b,
-                   GemmC<Scalar> c, Start start, const Scalar* bias, SumOf what) {
+                   GemmC<Scalar> c, Start start, const Scalar* bias, const Manner& manner) {
   if (M == 1) {
     gemm<Scalar>(steps.count, N, K, {a.data, steps.a_stride, a.column_stride}, b,
-                 {c.data, steps.c_stride}, start, bias, false, {what});
+                 {c.data, steps.c_stride}, start, bias, manner);
     return;
   }
   const Index at_once = std::max<Index>(1, m_block / std::max<Index>(1, M));
   for (Index first = 0; first < steps.count; first += at_once) {
     const Repeat block{std::min(at_once, steps.count - first), steps.a_stride, steps.c_stride};
     if (block.count == 1) {
-      gemm<Scalar>(M, N, K, a, b, c, start, bias, false, {what});
+      gemm<Scalar>(M, N, K, a, b, c, start, bias, manner);
     } else {
-      gemm_block(block, M, N, K, a, b, c, start, bias, what);
+      gemm_block(block, M, N, K, a, b, c, start, bias, manner);
     }
     a.data += at_once * steps.a_stride;
     c.data += at_once * steps.c_stride;
@@ -95,11 +95,11 @@ template <class Scalar>
 RECUR_ALWAYS_INLINE void gemm(const Repeat& steps, Index M, Index N, Index K,
                               const GemmA<Scalar>& a, PackedB<Scalar> b, const GemmC<Scalar>& c,
                               Start start, const Scalar* bias = nullptr,
-                              SumOf what = SumOf::inputs) {
+                              const Manner& manner = {}) {
   if (steps.count == 1) {
-    gemm<Scalar>(M, N, K, a, b, c, start, bias, false, {what});
+    gemm<Scalar>(M, N, K, a, b, c, start, bias, manner);
   } else {
-    detail::gemm_of_steps(steps, M, N, K, a, b, c, start, bias, what);
+    detail::gemm_of_steps(steps, M, N, K, a, b, c, start, bias, manner);
   }
 }
 

@@ -71,8 +71,7 @@ namespace detail {
 // cache.
 inline constexpr Index m_block = 96;
 
-// Products of so many terms take longer than C takes to come from the memory: it is fetched first,
-// unless it was just stored.
+// Products of so many terms take longer than C takes to come from the memory: it is fetched first.
 inline constexpr Index far_ahead = 48;
 
 // Tiles that so many rows of C are cut into, in a panel of so many registers.
@@ -110,7 +109,13 @@ struct Tiles {
   Index last;
   Before<Scalar> before;
   Ahead<Scalar> ahead = {};
-  bool c_is_near = false;
+  Place place = Place::unknown;
+
+  // Whether a tile begins to fetch its rows of C.
+  bool fetches() const {
+    return K >= far_ahead &&
+           (place == Place::far || (place == Place::unknown && before.start == Start::accumulate));
+  }
 };
 
 // What a tile multiplies by: a column of its rows of A, three of them by one address, and a row of
@@ -245,9 +250,9 @@ RECUR_ALWAYS_INLINE void gemm_tile(const Tiles<Scalar>& tiles, Index first, cons
       sum[m][v] = V(Scalar(0));
     }
   }
-  if (tiles.before.start == Start::accumulate && tiles.K >= far_ahead && !tiles.c_is_near) {
-    const Index stride = tiles.before.row_stride;
-    fetch_rows<Rows, Vectors * V::width>(tiles.before.data + first * stride, stride);
+  if (tiles.fetches()) {
+    const Index stride = tiles.c.row_stride;
+    fetch_rows<Rows, Vectors * V::width>(tiles.c.data + first * stride, stride);
   }
   const Index a_row = tiles.a.row_stride;
   Index a_column = tiles.a.column_stride;
@@ -325,7 +330,7 @@ void gemm_columns(Index M, const Tiles<Scalar>& tiles) {
 template <class Scalar>
 void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const Scalar* b,
                 Index b_stride, const GemmC<Scalar>& c, Start start, const Scalar* bias = nullptr,
-                Ahead<Scalar> ahead = {}, bool c_is_near = false) {
+                Ahead<Scalar> ahead = {}, Place place = Place::unknown) {
   using V = Vec<Scalar>;
   for (Index n = 0, behind = 0; n < columns; n = behind) {
     const Index registers = vectors_of_tile((columns - n + V::width - 1) / V::width);
@@ -342,7 +347,7 @@ void gemm_panel(Index M, Index columns, Index K, const GemmA<Scalar>& a, const S
                  last,
                  {start, start == Start::bias ? bias + n : nullptr, {c.data + n, c.row_stride}},
                  ahead,
-                 c_is_near});
+                 place});
     });
   }
 }

@@ -66,4 +66,10 @@ struct GemmC {
 /// What C starts from.
 enum class Start { zero, bias, accumulate };
 
+/// Where C is while a product begins: near, in a cache since it was just stored; far, in the memory
+/// or on its way there, so that it is fetched while the product is made, even if it is only
+/// written; unknown: fetched if it is read. (Of what a training step only writes: 1 % of its time.
+/// Fetched from nearby, it costs as much.)
+enum class Place { near, unknown, far };
+
 }  // namespace recur::inline RECUR_ABI::kernels

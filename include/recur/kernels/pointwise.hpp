@@ -154,7 +154,8 @@ RECUR_ALWAYS_INLINE void for_each_register(Index hidden, F&& f) {
 template <class E, class Scalar>
 RECUR_ALWAYS_INLINE void fetch_row_ahead(Index hidden, const SlotRows<const Scalar>& slots,
                                          const StateRows<const Scalar>& prev,
-                                         const StateRows<const Scalar>& d_output, const SlotRows<Scalar>& d_slots, Index unit) {
+                                         const StateRows<const Scalar>& d_output,
+                                         const SlotRows<Scalar>& d_slots, Index unit) {
   constexpr Index ahead = 4;
   RECUR_UNROLL
   for (Index k = 0; k < math::slot_count<E>; ++k) {

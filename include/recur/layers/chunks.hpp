@@ -28,8 +28,8 @@ inline constexpr Index fewest_rows_backward = 128;
 inline constexpr Index enough_rows_of_group = 160;
 
 /// Rows of `width` scalars that fit into about an eighth of a second-level cache, or `enough`.
-/// (With twice as many, 64 sequences of 256 units took two steps at a time: of a cache of 2 MB, LSTM
-/// inference 3 % slower, two threads 5, training 2 to 3. Of half as many, 10 units: 2 to 3 %.)
+/// (With twice as many, 64 sequences of 256 units took two steps at a time: of a cache of 2 MB,
+/// LSTM inference 3 % slower, two threads 5, training 2 to 3. Of half as many, 10 units: 2 to 3 %.)
 template <class Scalar>
 Index chunk_rows(Index width, Index enough) {
   constexpr Index target_bytes = 256 * 1024;

@@ -55,8 +55,7 @@ class ForwardPass {
   // Whether the steps of h can stand in the caller's output.
   bool stands_like_h(const View& output) const {
     const Index row = network_.directions * network_.output();
-    return !output.absent() && output.stride(1) == row &&
-           output.stride(0) == schedule_.batch * row;
+    return !output.absent() && output.stride(1) == row && output.stride(0) == schedule_.batch * row;
   }
 
   const Network<E, Scalar>& network_;

@@ -213,7 +213,8 @@ class LayerBackward {
     const kernels::SlotRows<const Scalar> d_slots{group.memory.slots[0].data(), d_slots_row()};
     const auto multiply = [&](Index counted, Index rows, Scalar* d_x,
                               const kernels::Repeat& steps) {
-      cells::input_gradient<E, Scalar>(w, rows, d_slots.rows_from(counted), d_x, width, steps);
+      cells::input_gradient<E, Scalar>(w, rows, d_slots.rows_from(counted), d_x, width, steps,
+                                       kernels::Place::far);
     };
     const Index d_x_step = group.d_x.view.stride(0);
     if (schedule_.full() && to - from == group.count() && d_x_step == group.count() * width) {
@@ -245,7 +246,8 @@ class LayerBackward {
             // Which of two directions comes to a step first depends on the size of the chunks, and
             // that on the batch. Two whole products add up to the same bits in either order.
             Scalar* product = directions_ == 1 ? sum : group.memory.d_x.data() + from * width;
-            cells::input_gradient<E, Scalar>(w, count, d_slots.rows_from(from), product, width);
+            cells::input_gradient<E, Scalar>(w, count, d_slots.rows_from(from), product, width, {},
+                                             kernels::Place::far);
             if (product != sum) {
               Eigen::Map<Vector<Scalar>>(sum, count * width) +=
                   Eigen::Map<Vector<Scalar>>(product, count * width);

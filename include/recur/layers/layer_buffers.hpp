@@ -24,7 +24,7 @@ struct DirectionBuffers {
   Index h_row = 0;
   Scalar* initial_h = nullptr;  ///< row b at initial_h + b * h_row, in place of the slot before the
                                 ///< first step; null: in that slot
-  Scalar* c = nullptr;  ///< the same; c_slot is 0 where c is updated in place
+  Scalar* c = nullptr;          ///< the same; c_slot is 0 where c is updated in place
   Index c_slot = 0;
   Index c_row = 0;
   Scalar* slots = nullptr;  ///< (·, B, slots·H), rows slots_row apart

@@ -140,7 +140,7 @@ class LayerForward {
     cells::input_sums(w, block.rows, x + block.row * x_row, x_row,
                       {buffer.slots + slot_row * buffer.slots_row, buffer.slots_row},
                       {block.steps, block.row_step * x_row, block.row_step * buffer.slots_row},
-                      columns);
+                      columns, buffer.all_steps ? kernels::Place::far : kernels::Place::unknown);
   }
 
   // Whether so many sequences are scanned with each of them in a lane; both directions are alike.

@@ -238,7 +238,7 @@ class Linear {
           kernels::gemm<Scalar>(last - first, in_features(), out_features(),
                                 {dy.data + first * dy.row_stride, dy.row_stride, 1},
                                 packed_back_.operand(), {dx + first * in_features(), in_features()},
-                                kernels::Start::zero, nullptr, false, {kernels::SumOf::gradients});
+                                kernels::Start::zero, nullptr, {kernels::SumOf::gradients});
         });
   }
 
