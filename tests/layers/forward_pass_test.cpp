@@ -3,6 +3,8 @@
 // Forward through all layers on plain views; what users call is tested in stack_test.cpp.
 #include "recur/layers/forward_pass.hpp"
 
+#include <algorithm>  // std::copy_n
+
 #include <gtest/gtest.h>
 
 #include "recur/math/gru.hpp"
@@ -49,6 +51,46 @@ TEST(ForwardPass, EqualsLoopsOfReferenceSteps) {
   Tensor3<double> recorded(T, B, 2 * H);
   pass.run(x, {h_0}, recorded.view(), {h_n.view()}, tape.workspace, &tape);
   recur::test::expect_same(recorded, output, "output in training");
+}
+
+// The states of the top layer stand in the output if its rows stand together, and the output may be
+// where the initial state was; else they are copied there.
+TEST(ForwardPass, HStandsInTheOutputOrBesideIt) {
+  constexpr Index T = 7;
+  constexpr Index B = 5;
+  constexpr Index H = 9;
+  for (const Index directions : {1, 2}) {
+    recur::Generator generator(6);
+    const Index width = directions * H;
+    const recur::test::NetworkOf<GRU> module({4, H, H, GRU::gates, true}, 2, directions, generator);
+    recur::Schedule schedule;
+    schedule.assign(T, B);
+    const auto x = random_tensor<double>(generator, T, B, 4);
+    const auto h_0 = random_tensor<double>(generator, 2 * directions, B, H);
+    const auto expected = recur::test::reference_pass(module.equations, module.parameters, x, h_0,
+                                                      {}, Tensor3<double>(T, B, width),
+                                                      Tensor3<double>(2 * directions, B, H), {});
+    const recur::layers::ForwardPass<GRU, double> pass(module.network, schedule);
+    const auto run = [&](const recur::Tensor3View<double>& output, Index slots_of_h) {
+      recur::Workspace<double> work;
+      Tensor3<double> h_n(2 * directions, B, H);
+      std::copy_n(h_0.data(), h_0.size(), output.data());
+      const recur::Tensor3View<const double> initial(output.data(), 2 * directions, B, H);
+      pass.run(x, {initial}, output, {h_n.view()}, work, nullptr);
+      EXPECT_EQ(work.h[1].size(0), slots_of_h);
+      recur::test::expect_close(h_n, expected.h_n, 1e-12, "h_n");
+      Tensor3<double> copy(T, B, width);
+      for (Index t = 0; t < T; ++t) {
+        for (Index b = 0; b < B; ++b) {
+          std::copy_n(output.row(t, b), width, copy.view().row(t, b));
+        }
+      }
+      recur::test::expect_close(copy, expected.output, 1e-12, "output");
+    };
+    Tensor3<double> memory(T + 1, B + 1, width + 1);
+    run({memory.data(), T, B, width}, 1);
+    run({memory.data(), T, B, width, (B + 1) * (width + 1), width + 1}, T + directions);
+  }
 }
 
 }  // namespace

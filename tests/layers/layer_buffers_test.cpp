@@ -22,6 +22,16 @@ TEST(DirectionBuffers, StateOfASlotAndARow) {
   EXPECT_EQ(buffers.state(2, 3).c, c + 9);
 }
 
+TEST(DirectionBuffers, InitialStateInItsSlotOrApart) {
+  double h[100] = {};
+  double apart[20] = {};
+  DirectionBuffers<double> buffers{.h = h, .h_slot = 20, .h_row = 5};
+  EXPECT_EQ(buffers.initial_state(2, 3).h, h + 55);
+  buffers.initial_h = apart;
+  EXPECT_EQ(buffers.initial_state(2, 3).h, apart + 15);
+  EXPECT_EQ(buffers.state(2, 3).h, h + 55);
+}
+
 TEST(DirectionBuffers, CellsWithoutCHaveNone) {
   double h[100] = {};
   const DirectionBuffers<double> buffers{.h = h, .h_slot = 20, .h_row = 5};
