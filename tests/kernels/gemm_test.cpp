@@ -118,6 +118,26 @@ TEST(Gemm, EveryNumberOfColumns) {
   check_all_columns<double>();
 }
 
+// All columns for a block of terms, then for the next: as term by term for each panel.
+TEST(Gemm, BlockByBlockGivesTheSameBits) {
+  for (const Index N : {1, 17, 64, 70, 131}) {
+    for (const Index K : {383, 384, 500, 1100}) {
+      for (const Index M : {47, 48, 101}) {
+        check_product<float>(M, N, K);
+        const Product<float> p(M, N, K);
+        RowMatrix<float> whole = p.c;
+        p.multiply(Start::accumulate, 0, M, whole, true);
+        RowMatrix<float> row_by_row = p.c;
+        for (Index m = 0; m < M; ++m) {
+          p.multiply(Start::accumulate, m, m + 1, row_by_row, true);
+        }
+        ASSERT_TRUE(whole == row_by_row) << "M " << M << ", N " << N << ", K " << K;
+      }
+    }
+  }
+  check_product<double>(50, 40, 400);
+}
+
 // In tiles of one register and more, which may have other heights.
 TEST(Gemm, EveryNumberOfRows) {
   for (Index M = 0; M <= 70; ++M) {

@@ -18,6 +18,7 @@ using recur::Index;
 using recur::RowMatrix;
 using recur::kernels::PackedMatrix;
 using recur::kernels::Start;
+using recur::kernels::detail::Blocks;
 using recur::test::random_matrix;
 
 // Rows of C stand this much further apart than they are long; what is between must stay as it is.
@@ -140,7 +141,7 @@ TEST(TransposedProduct, OfManyColumns) {
 
 // Not a bit depends on the processor's caches.
 template <class Scalar>
-void check_long_blocks() {
+void check_copied_blocks() {
   for (const Index K : {0, 1, 96, 97, 340, 341, 350, 700}) {
     for (const Index M : {7, 50, 101}) {
       for (const Index N : {17, 70, 131}) {
@@ -150,22 +151,25 @@ void check_long_blocks() {
         const auto before = random_matrix<Scalar>(generator, M, N);
         PackedMatrix<Scalar> packed;
         packed.assign(K, N, recur::kernels::RunsB<Scalar>{{b.data(), N}});
-        const auto multiply = [&](bool long_blocks, Start start) {
+        const auto multiply = [&](Blocks blocks, Start start) {
           RowMatrix<Scalar> c = before;
           recur::kernels::detail::transposed_product_of<Scalar>(
               M, N, K, {a.data(), M + 5}, {{{packed.operand().data, 0}}, true}, {c.data(), N},
-              start, long_blocks);
+              start, blocks);
           return c;
         };
         for (const Start start : {Start::zero, Start::accumulate}) {
-          ASSERT_TRUE(multiply(true, start) == multiply(false, start)) << M << ' ' << N << ' ' << K;
+          const RowMatrix<Scalar> expected = multiply(Blocks::as_they_stand, start);
+          for (const Blocks blocks : {Blocks::copied, Blocks::copied_for_several_sums}) {
+            ASSERT_TRUE(multiply(blocks, start) == expected) << M << ' ' << N << ' ' << K;
+          }
         }
       }
     }
   }
 }
-TEST(TransposedProduct, LongBlocksGiveTheSameBitsFloat) { check_long_blocks<float>(); }
-TEST(TransposedProduct, LongBlocksGiveTheSameBitsDouble) { check_long_blocks<double>(); }
+TEST(TransposedProduct, CopiedBlocksGiveTheSameBitsFloat) { check_copied_blocks<float>(); }
+TEST(TransposedProduct, CopiedBlocksGiveTheSameBitsDouble) { check_copied_blocks<double>(); }
 
 // 64 bytes are a line of the cache.
 TEST(TransposedProduct, RowsAreAnOddNumberOfLinesApart) {

@@ -96,6 +96,41 @@ class Groups {
   bool back_;
 };
 
+// Whether a product goes through all columns for a block of terms before the next one, instead of
+// through all terms for a panel: A is then read once and the weights once, and C, which is narrow
+// beside them, as often as there are blocks. (Gradients by the inputs, of 256 to 1,024: training
+// 0.5 to 1.5 % faster.)
+constexpr bool goes_block_by_block(Index M, Index K, SumOf what) {
+  return what == SumOf::gradients && M >= m_block / 2 && K >= 4 * terms_in_one_go(what).most;
+}
+
+// Such a product; N: the columns in panels.
+template <class Scalar>
+void gemm_by_blocks(Index M, Index N, Index K, const GemmA<Scalar>& a, const Scalar* b,
+                    const GemmC<Scalar>& c, Start start, const Scalar* bias, const Manner& manner) {
+  constexpr Index panel = tile_columns<Scalar>;
+  const Stretches stretches(K, 1, manner.what);
+  for (Index k = 0; k < K; start = Start::accumulate) {
+    const Index depth = stretches.at(k);
+    const auto weights = [&](Index n, Index term) {
+      return b + n * K + term * panel_width<Scalar>(N, n);
+    };
+    for (Index n = 0; n < N; n += panel) {
+      const Index width = panel_width<Scalar>(N, n);
+      const Scalar* ahead = n + panel < N   ? weights(n + panel, k)
+                            : k + depth < K ? weights(0, k + depth)
+                                            : nullptr;
+      gemm_panel<Scalar>(
+          M, std::min(panel, N - n), depth,
+          {a.data + k * a.column_stride, a.row_stride, a.column_stride}, weights(n, k), width,
+          {c.data + n, c.row_stride}, start, start == Start::bias ? bias + n : nullptr,
+          panel_ahead(count_of_tiles(M, width / native_width<Scalar>), depth, width, ahead),
+          manner.place);
+    }
+    k += depth;
+  }
+}
+
 }  // namespace detail
 
 /// C = start + A B; `bias` (N) is read only where C starts from it. C is overwritten, or added to
@@ -128,9 +163,14 @@ void gemm(Index M, Index N, Index K, GemmA<Scalar> a, PackedB<Scalar> b, GemmC<S
   const Index group = M == 1 && manner.parts_from > 0
                           ? panel * detail::panels_at_once<tile_vectors>(N / panel)
                           : panel;
+  const bool by_blocks =
+      detail::goes_block_by_block(M, K, manner.what) && manner.parts_from >= N && N > 0;
+  if (by_blocks) {
+    detail::gemm_by_blocks(M, N, K, a, b.data, c, start, bias, manner);
+  }
   for (Index m = 0; m < M; m += detail::m_block) {
     const Index rows = std::min(detail::m_block, M - m);
-    const detail::Groups groups(0, N, group, manner.back);
+    const detail::Groups groups(0, by_blocks ? 0 : N, group, manner.back);
     for (Index g = 0; g < groups.count(); ++g) {
       const auto [first, last, next] = groups[g];
       const bool row_of_panels = group > panel && last - first == group;

@@ -53,25 +53,29 @@ template <class Scalar>
 inline constexpr bool panels_are_narrow = tile_columns<Scalar>* static_cast<Index>(sizeof(Scalar)) <
                                           256;
 
-// Whether a block of A is copied because its rows are so far apart that they are on more pages than
-// the processor has at hand (64 to 96), and panels so narrow that each column is read again very
-// often. (AVX2, 2.4 KB apart: 2 % slower, 3.2 KB: 4 % faster, 4 KB and more: 3 to 9 %. With the
-// wide panels of AVX-512 copying costs 2 to 5 %.)
-template <class Scalar>
-constexpr bool on_many_pages(Index row_stride) {
-  constexpr auto bytes = static_cast<Index>(sizeof(Scalar));
-  return panels_are_narrow<Scalar> && row_stride * bytes >= 3200;
-}
+// What becomes of a block of A, of the terms of one sum: it is read as it stands; or it is copied,
+// because its rows are on more pages than the processor has at hand (64 to 96) and are read again
+// for panel after panel; or it has the terms of several sums and is copied, so that C's rows are in
+// the first-level cache for all of them, and A in the second level.
+enum class Blocks { as_they_stand, copied, copied_for_several_sums };
 
-// Whether a block of A has the terms of several sums: it is copied and then multiplied by all of
-// them, panel by panel, so that C's rows are in the first-level cache for all sums. A is then read
-// from the second level. (Of 2 MB, an Intel Xeon's: 1,024 columns 9 % faster, 512: 2, 256: 0 to 3 %
-// slower. Of 1 MB, AMD's Zen 5: training an LSTM of 1,024 units 3 % slower; Zen 4: the same.)
+// Of an A whose rows are `row_stride` apart, for N columns. (AVX2, 2.4 KB apart, copied: 2 %
+// slower, 3.2 KB: 4 % faster, 4 KB and more: 3 to 9 %. AVX-512: AMD's Zen 5 2 to 5 % slower;
+// Intel's Xeons, whose second level has 2 MB, LSTM and GRU of 200 to 650 units: training 0 to 2 %
+// faster, with less than 3 KB 0 to 1 % slower. For several sums there, 1,024 columns: 9 % faster;
+// 512: 0 to 1 % slower; of 1 MB, AMD's, training an LSTM of 1,024 units 3 % slower.)
 template <class Scalar>
-bool has_long_blocks(Index N) {
-  constexpr Index many_columns = 512;
-  constexpr long enough_bytes = 2 * 1024 * 1024;
-  return !panels_are_narrow<Scalar> && N >= many_columns && second_level_bytes() >= enough_bytes;
+Blocks blocks_of(Index N, Index row_stride) {
+  constexpr auto bytes = static_cast<Index>(sizeof(Scalar));
+  if (panels_are_narrow<Scalar>) {
+    return row_stride * bytes >= 3200 ? Blocks::copied : Blocks::as_they_stand;
+  }
+  constexpr long large_second_level = 2 * 1024 * 1024;
+  if (row_stride * bytes < 3000 || N < 3 * tile_columns<Scalar> ||
+      second_level_bytes() < large_second_level) {
+    return Blocks::as_they_stand;
+  }
+  return N < 1024 ? Blocks::copied : Blocks::copied_for_several_sums;
 }
 
 // Terms of a block, of which so many are summed in one go.
@@ -91,19 +95,21 @@ struct Terms {
 };
 
 // f(first row, rows, k, terms, block, ahead) for all blocks of A (K × M), `width` of its columns
-// each; long_blocks: see has_long_blocks. Of `block`, a RowsB, whole registers can be read: it is A
+// each. Of `block`, a RowsB, whole registers can be read: it is A
 // itself, or a copy where that would read behind A's end, or be slow. ahead: the block that
 // follows, unless it is near. No block goes over the end of a run of so many rows. With K = 0 there
 // is one block of no terms.
 template <Index width, class Scalar, class F>
-RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, bool long_blocks,
+RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, Blocks blocks,
                                                    RowsB<Scalar> a, F&& f) {
   constexpr Index most_copied =
       std::max(most_terms, 65536 / static_cast<Index>(sizeof(Scalar)) / width);
   const Index together = std::min(K, run);
   const Index sums = std::max<Index>(1, (together + terms_of_sum(K) - 1) / terms_of_sum(K));
   const Index of_sum = (together + sums - 1) / sums;
-  const Index length = long_blocks && of_sum > 0 ? most_copied / of_sum * of_sum : of_sum;
+  const Index length = blocks == Blocks::copied_for_several_sums && of_sum > 0
+                           ? most_copied / of_sum * of_sum
+                           : of_sum;
   alignas(64) Scalar copy[static_cast<std::size_t>(width * most_copied)];
   for (Index m = 0; m < M; m += width) {
     const Index rows = std::min(width, M - m);
@@ -112,7 +118,7 @@ RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, 
     Index end = together;  // of the run
     do {
       const Index depth = std::min(length, end - k);
-      const bool as_it_is = depth > 0 && !long_blocks && !on_many_pages<Scalar>(a.row_stride) &&
+      const bool as_it_is = depth > 0 && blocks == Blocks::as_they_stand &&
                             too_many <= (K - k - depth) * a.row_stride;
       for (Index i = 0; i < depth && !as_it_is; ++i) {
         copy_row(a.row(k + i) + m, rows, copy + i * width);
@@ -190,14 +196,14 @@ struct PackedOrRunsB {
 template <class Scalar>
 void transposed_product_of(Index M, Index N, Index K, RowsB<Scalar> a,
                            const PackedOrRunsB<Scalar>& b, GemmC<Scalar> c, Start start,
-                           bool long_blocks = false) {
+                           Blocks blocks) {
   constexpr Index panel = tile_columns<Scalar>;
   const Index turned = columns_to_turn<Scalar>(N, K);
   const Index N_whole = N - turned;
   constexpr Index width = transposed_block<Scalar>;
   TurnedColumns<Scalar, width> rest;
   for_each_block_of_columns<width>(
-      M, K, b.rows.length, long_blocks, a,
+      M, K, b.rows.length, blocks, a,
       [&](Index m, Index rows, Index k, Terms terms, RowsB<Scalar> block, Ahead<Scalar> ahead) {
         for (Index n = 0; n < N_whole; n += panel) {
           const RowsB<Scalar> weights = b.panel(N, K, n, k);
@@ -228,7 +234,7 @@ template <class Scalar>
 void transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<Scalar> b,
                         GemmC<Scalar> c, Start start) {
   detail::transposed_product_of<Scalar>(M, N, K, a, {{{b.data, 0}}, true}, c, start,
-                                        detail::has_long_blocks<Scalar>(N));
+                                        detail::blocks_of<Scalar>(N, a.row_stride));
 }
 
 /// The same with a B (K × N) as it stands, of one register at most, all columns turned. (H = 10:
@@ -240,7 +246,7 @@ void narrow_transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, const
   constexpr Index width = (transposed_block<Scalar> + panel - 1) / panel * panel;
   detail::TurnedColumns<Scalar, width> sums;
   detail::for_each_block_of_columns<width>(
-      M, K, b.length, false, a,
+      M, K, b.length, detail::blocks_of<Scalar>(N, a.row_stride), a,
       [&](Index m, Index rows, Index k, detail::Terms terms, RowsB<Scalar> block,
           detail::Ahead<Scalar> /*ahead*/) {
         sums.add(N, rows, k, terms, {b.row(k), 1, b.rows.row_stride}, block);
@@ -316,7 +322,8 @@ void transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, const RunsB<
   // Whole registers are read: of any row but the last one, they end before the next row does.
   const Index apart = N % native_width<Scalar> == 0 || K == 0 ? 0 : 1;
   if (apart < K || K == 0) {
-    detail::transposed_product_of<Scalar>(M, N, K - apart, a, {b, false}, c, start);
+    detail::transposed_product_of<Scalar>(M, N, K - apart, a, {b, false}, c, start,
+                                          detail::blocks_of<Scalar>(N, a.row_stride));
   }
   if (apart > 0) {
     outer_product<Scalar>(M, N, a.row(K - 1), b.row(K - 1), c,

@@ -37,7 +37,7 @@ struct SegmentedTape {
   SegmentedTape() = default;
   explicit SegmentedTape(Index steps_of_segment) : segment_steps(steps_of_segment) {}
 
-  Index segment_steps = 0;    ///< S; 0: about √T, but at least 320 rows of all sequences together
+  Index segment_steps = 0;    ///< S; 0: about √T, but at least 288 rows of all sequences together
   bool borrow_input = false;  ///< true: the input is not copied; it must stay as it is until
                               ///< backward
   bool training = true;       ///< false: dropout is left out, as in module.eval()

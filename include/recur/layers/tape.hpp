@@ -67,10 +67,10 @@ struct LayerTape {
 ///
 ///   LSTM 6·T·B·H   GRU 5·T·B·H   RNN T·B·H
 ///
-/// (and the initial states of h and c). A training step needs besides, for a chunk of at most 512
-/// KB of slots or 320 rows, whichever is more: the gradients by its slots and by the outputs
+/// (and the initial states of h and c). A training step needs besides, for a chunk of at most 256
+/// KB of slots or 288 rows, whichever is more: the gradients by its slots and by the outputs
 /// between the layers, and a copy of its rows of the input or of h, about as much as fits into a
-/// second-level cache. That is less than a tenth of the tape, as of 128 to 320 rows so many are
+/// second-level cache. That is less than a tenth of the tape, as of 128 to 288 rows so many are
 /// taken; more of short tapes (LSTM of one layer: T·B below 1,280), which chunks of fewer rows
 /// would make slow, and of RNNs. With two directions and several layers the gradients between them
 /// are of all steps, T·B·D·H, and twice that with three layers and more; with sequences of
