@@ -40,29 +40,32 @@ enum class SumOf { inputs, gradients, scan };
 
 namespace detail {
 
-// Terms that are summed in one go: `alone` if there are no more of them, else `most`, in two blocks
-// or more, which are added up.
+// Terms that are summed in one go: `alone` if there are no more of them, else up to `most`, in two
+// blocks or more, which are added up; up to `of_few` where there are 200 at most.
 struct TermsInOneGo {
   Index alone;
+  Index of_few;
   Index most;
 };
 
 // The error of a sum grows with its terms. As part of PyTorch's: 1,024 gradients in one go 1.9; 64
 // inputs of an RNN, which need not be below 1 as states are, 1.06, in halves 0.93; the gradient by
-// a bias of three layers of 100 units, its gradients summed by 100 terms 1.13, by 75 0.94; the
-// output of an RNN of 128 units after a thousand steps 1.05, with states in halves 0.92. And every
-// block costs the time to load and store its sums: 96 terms always, 256 units, 2 to 4 % of
-// inference beside 256 (Intel Xeon).
+// a bias of three layers of 100 units, its gradients summed by 100 terms 1.13, by 75 0.94; that by
+// the input of a GRU of 64 units, summed by 96 or 64 terms 1.04, by 48 0.90; the output of an RNN
+// of 128 units after a thousand steps 1.05, with states in halves 0.92. And every block costs the
+// time to load and store its sums: 96 terms always, 256 units, 2 to 4 % of inference beside 256
+// (Intel Xeon).
 constexpr TermsInOneGo terms_in_one_go(SumOf what) {
-  return what == SumOf::inputs      ? TermsInOneGo{32, 128}
-         : what == SumOf::gradients ? TermsInOneGo{32, 96}
-                                    : TermsInOneGo{100, 256};
+  return what == SumOf::inputs      ? TermsInOneGo{32, 128, 128}
+         : what == SumOf::gradients ? TermsInOneGo{32, 50, 96}
+                                    : TermsInOneGo{100, 256, 256};
 }
 
 // Blocks of as equal length as possible, of K terms.
 constexpr Index length_of_block(Index K, SumOf what) {
-  const auto [alone, most] = terms_in_one_go(what);
-  const Index blocks = K <= alone ? 1 : std::max<Index>(2, (K + most - 1) / most);
+  const TermsInOneGo terms = terms_in_one_go(what);
+  const Index most = K <= 200 ? terms.of_few : terms.most;
+  const Index blocks = K <= terms.alone ? 1 : std::max<Index>(2, (K + most - 1) / most);
   return (K + blocks - 1) / blocks;
 }
 
