@@ -39,7 +39,8 @@ Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedul
   }
   // By sequences: two rows are multiplied about as fast as weights come from a second-level cache;
   // from farther away it takes a whole tile.
-  constexpr Index in_cache = 512 * 1024 / static_cast<Index>(sizeof(Scalar));
+  constexpr Index in_cache = 800 * 1024 / static_cast<Index>(sizeof(Scalar));
+  constexpr Index near_cache = 2048 * 1024 / static_cast<Index>(sizeof(Scalar));
   const Index products = n.gates * n.hidden * n.output;
   const Index rows = products <= in_cache ? 2 : Index(kernels::tile_rows);
   s.parts = std::clamp<Index>(schedule.batch / rows, 1, std::max(s.threads / directions, Index(1)));
@@ -49,15 +50,16 @@ Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedul
   // thread's second-level cache, four sequences a thread are enough; where they come from far away,
   // it takes many that each of them is read for. (A single sequence, two threads: LSTM of 128 units
   // a quarter less time, RNN of 256 a third. Below 2e4 they win little or lose; where five
-  // sequences could be shared as such, at 4e4 they would lose a third. LSTM of 512 and 1,024 units,
+  // sequences could be shared as such, at 4e4 they would lose a third. LSTM of 200 units, 8 to 16
+  // sequences: by units 5 to 10 % more, GRU of 256, 12 sequences: 3 to 5. LSTM of 512 and 1,024,
   // 32 and 64 sequences: 2 to 9 % less in training, 1 to 11 % in inference; of 300 units 5 % more.
   // Where meeting is dear, a single sequence: LSTM of 128 units would take 1.4 to 1.7 times as long
   // as with one thread; of 256 units it takes three quarters.)
   const double cost = meeting > 0 ? meeting : kernels::cost_of_meeting();
   const double worth_meeting = (s.parts > 1 ? 7.5e4 : 2e4) * cost;
-  const Index enough = products <= in_cache       ? 4 * std::min(s.threads, kernels::tile_rows)
-                       : products <= 4 * in_cache ? 4 * kernels::tile_rows
-                                                  : 12 * kernels::tile_rows;
+  const Index enough = products <= in_cache     ? 4 * std::min(s.threads, kernels::tile_rows)
+                       : products <= near_cache ? 4 * kernels::tile_rows
+                                                : 12 * kernels::tile_rows;
   const int step_threads = static_cast<int>(
       std::min<double>(s.threads, static_cast<double>(products * schedule.batch) / worth_meeting));
   if (directions == 1 && schedule.batch < enough && step_threads > 1) {
