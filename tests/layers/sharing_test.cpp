@@ -33,6 +33,15 @@ TEST(Sharing, OfSequences) {
   expect(sharing(100, 64, 300, 1, 16), 16, 1, 10, true);  // a tile of six each
 }
 
+// W_hh of 640 KB is still near every thread.
+TEST(Sharing, OfTwelveSequencesOf200Units) { expect(sharing(50, 12, 200, 1, 2), 2, 1, 2, true); }
+
+// 6.1e6 multiply-adds: where meeting is dear, two threads took longer than one.
+TEST(Sharing, FewSequencesAreWorthLess) {
+  expect(sharing(30, 5, 64, 1, 2, 1), 2, 1, 2, true);
+  expect(sharing(30, 5, 64, 1, 2, 2), 1, 1, 1, true);
+}
+
 TEST(Sharing, OfDirections) {
   expect(sharing(100, 1, 100, 2, 2), 2, 1, 1, true);
   expect(sharing(100, 64, 100, 2, 4), 4, 1, 2, true);
