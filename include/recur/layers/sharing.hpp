@@ -32,7 +32,7 @@ Sharing sharing_of(const CellSizes& n, Index directions, const Schedule& schedul
   // Fewer than eight sequences make tiles of few rows, which take more of the time: two threads
   // need more of them. (GRU (30, 5, 1, 64, 5), on a Xeon where meeting costs 2: with two threads a
   // training step took 1.14 times as long as with one.)
-  const double gain = schedule.batch > 1 && schedule.batch < 8 ? 0.6 : 1;
+  const double gain = schedule.batch > 1 && schedule.batch < 8 ? 0.5 : 1;
   s.threads = kernels::useful_threads(
       gain * static_cast<double>(n.hidden * (n.gates * (n.input + n.output) + equations)) *
           static_cast<double>(schedule.steps * schedule.batch),
