@@ -125,11 +125,9 @@ RECUR_ALWAYS_INLINE void fetch_to_overwrite(Index rows, Index units,
 
 // Whether that pays, of products of so many terms: shorter ones are done before anything comes.
 // What training records comes from the memory. (128 units: training 2 % faster, inference 1 %
-// slower; GRU of 256, AVX2, inference: 3 % slower.)
-template <class E, class Scalar>
+// slower.)
 constexpr bool fetches_to_overwrite(Index depth, bool record) {
-  constexpr bool fills_lines = native_width<Scalar> * static_cast<Index>(sizeof(Scalar)) >= 64;
-  return record ? depth >= 128 : depth >= 192 && (E::has_c || fills_lines);
+  return depth >= (record ? 128 : 192);
 }
 
 // forward_step, of any rows and units.
@@ -151,7 +149,7 @@ void forward_rows(const E& equations, Index rows, const PackedGates<E, Scalar>& 
     for (Index b = 0; b < rows; b += step_rows) {
       const Index count = std::min(step_rows, rows - b);
       const SlotRows<Scalar> rows_slots = slots.rows_from(b);
-      if (rows > 1 && fetches_to_overwrite<E, Scalar>(w.depth(), record)) {
+      if (rows > 1 && fetches_to_overwrite(w.depth(), record)) {
         fetch_to_overwrite<E>(count, block.units, prev.rows_from(b).units_from(first),
                               next.rows_from(b).units_from(first));
       }
