@@ -60,10 +60,10 @@ inline constexpr bool panels_are_narrow = tile_columns<Scalar>* static_cast<Inde
 enum class Blocks { as_they_stand, copied, copied_for_several_sums };
 
 // Of an A whose rows are `row_stride` apart, for N columns. (AVX2, 2.4 KB apart, copied: 2 %
-// slower, 3.2 KB: 4 % faster, 4 KB and more: 3 to 9 %. AVX-512: AMD's Zen 5 2 to 5 % slower;
-// Intel's Xeons, whose second level has 2 MB, LSTM and GRU of 200 to 650 units: training 0 to 2 %
-// faster, with less than 3 KB 0 to 1 % slower. For several sums there, 1,024 columns: 9 % faster;
-// 512: 0 to 1 % slower; of 1 MB, AMD's, training an LSTM of 1,024 units 3 % slower.)
+// slower, 3.2 KB: 4 % faster, 4 KB and more: 3 to 9 %. AVX-512: AMD's Zen 5 2 to 5 % slower; an
+// Intel Xeon, whose second level has 2 MB, LSTM and GRU of 200 to 650 units: training 0 to 2 %
+// faster, with less than 3 KB 0 to 1 % slower. For several sums on Xeons, 1,024 columns: 9 %
+// faster, 512: 0 to 1 % slower; on AMD's, of 1 MB, training an LSTM of 1,024 units 3 % slower.)
 template <class Scalar>
 Blocks blocks_of(Index N, Index row_stride) {
   constexpr auto bytes = static_cast<Index>(sizeof(Scalar));
@@ -95,10 +95,9 @@ struct Terms {
 };
 
 // f(first row, rows, k, terms, block, ahead) for all blocks of A (K × M), `width` of its columns
-// each. Of `block`, a RowsB, whole registers can be read: it is A
-// itself, or a copy where that would read behind A's end, or be slow. ahead: the block that
-// follows, unless it is near. No block goes over the end of a run of so many rows. With K = 0 there
-// is one block of no terms.
+// each. Of `block`, a RowsB, whole registers can be read: it is A itself, or a copy where that
+// would read behind A's end, or be slow. ahead: the block that follows, unless it is near. No block
+// goes over the end of a run of so many rows. With K = 0 there is one block of no terms.
 template <Index width, class Scalar, class F>
 RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, Blocks blocks,
                                                    RowsB<Scalar> a, F&& f) {
