@@ -184,9 +184,10 @@ void check_columns(Index hidden, Index batch) {
   const cells::Weights<E, double> w{step.equations, step.packed};
   Matrix whole = Matrix::Zero(batch, w.slots());
   cells::input_sums(w, batch, step.x.data(), 5, {whole.data(), w.slots()});
-  constexpr Index panel = recur::kernels::tile_columns<double>;
-  ASSERT_GT(w.gates(), panel);
-  for (Index border = panel; border < w.gates(); border += panel) {
+  const recur::kernels::Panels<double> panels(w.gates() - step.packed.ih.operand().dots);
+  ASSERT_GT(panels.count(), 1);
+  for (Index p = 1; p < panels.count(); ++p) {
+    const Index border = panels.begin(p);
     Matrix parts = Matrix::Zero(batch, w.slots());
     const SlotRows<double> sums{parts.data(), w.slots()};
     cells::input_sums(w, batch, step.x.data(), 5, sums, {}, {0, border});

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "recur/kernels/gemm_columns.hpp"
 #include "recur/kernels/packed_weights.hpp"
 
 #include "support/random.hpp"

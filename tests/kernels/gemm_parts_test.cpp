@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-#include "recur/kernels/gemm.hpp"
+#include "recur/kernels/gemm_columns.hpp"
 #include "recur/kernels/packed_weights.hpp"
 
 #include "support/random.hpp"
@@ -86,13 +86,14 @@ struct Product {
 
 template <class Scalar>
 void check(Index M, Index N, Index K) {
-  constexpr Index panel = tile_columns<Scalar>;
   const Product<Scalar> p(M, N, K);
   // Panel by panel and part by part; a panel is a whole product here.
   RowMatrix<Scalar> expected = p.bias.replicate(M, 1);
-  for (Index n = 0; n < N; n += panel) {
-    const Index columns = std::min(panel, N - n);
-    const Index vectors = (columns + native_width<Scalar> - 1) / native_width<Scalar>;
+  const recur::kernels::Panels<Scalar> panels(N);
+  for (Index panel = 0; panel < panels.count(); ++panel) {
+    const Index n = panels.begin(panel);
+    const Index columns = panels.columns(panel);
+    const Index vectors = panels.width(panel) / native_width<Scalar>;
     const Index parts = n < parts_from<Scalar>(N) ? 1 : parts_of_sum(K, vectors);
     const Product<Scalar> narrow = [&] {
       Product<Scalar> part = p;
@@ -143,47 +144,6 @@ void check_all() {
 
 TEST(GemmParts, AreThoseOfTheDefinitionFloat) { check_all<float>(); }
 TEST(GemmParts, AreThoseOfTheDefinitionDouble) { check_all<double>(); }
-
-// Threads share columns in the middle of a panel, too: not a bit changes.
-template <class Scalar>
-void check_shared_columns() {
-  for (const Index K : {1, 20, 33, 140}) {
-    for (Index N = 1; N <= 5 * tile_columns<Scalar>; N += 7) {
-      for (const Index M : {1, 5, 6, 20}) {
-        const Product<Scalar> p(M, N, K);
-        PackedMatrix<Scalar> panels;
-        panels.assign(K, N, RowsB<Scalar>{p.b.data(), N});
-        const auto multiply = [&](int threads, bool back) {
-          RowMatrix<Scalar> sums = p.c;
-          recur::kernels::gemm_by_columns<Scalar>({threads, back}, M, N, K, {p.a.data(), K, 1},
-                                                  panels.operand(), {sums.data(), N},
-                                                  Start::accumulate);
-          return sums;
-        };
-        const RowMatrix<Scalar> alone = multiply(1, false);
-        for (int threads = 2; threads <= 5; ++threads) {
-          for (const bool back : {false, true}) {
-            ASSERT_TRUE(multiply(threads, back) == alone)
-                << "M " << M << ", N " << N << ", K " << K << ", threads " << threads;
-          }
-        }
-      }
-    }
-  }
-}
-
-TEST(GemmParts, ColumnsSharedByThreadsGiveTheSameBits) {
-  check_shared_columns<float>();
-  check_shared_columns<double>();
-}
-
-TEST(GemmParts, OnlyPanelsThatStandAloneOrEnd) {
-  constexpr Index panel = tile_columns<float>;
-  EXPECT_EQ(parts_from<float>(1), 0);
-  EXPECT_EQ(parts_from<float>(2 * panel - 1), 0);
-  EXPECT_EQ(parts_from<float>(2 * panel), 2 * panel);
-  EXPECT_EQ(parts_from<float>(3 * panel + 1), 3 * panel);
-}
 
 TEST(GemmParts, ShortSumsStayWhole) {
   EXPECT_EQ(parts_of_sum(15, 1), 1);

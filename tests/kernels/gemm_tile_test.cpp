@@ -13,22 +13,8 @@ namespace {
 using recur::Index;
 using recur::RowMatrix;
 using recur::kernels::native_width;
-using recur::kernels::panel_width;
-using recur::kernels::tile_columns;
 using recur::kernels::whole_registers;
 using recur::test::random_matrix;
-
-TEST(GemmTile, PanelsEndWithAWholeRegister) {
-  constexpr Index width = native_width<float>;
-  constexpr Index panel = tile_columns<float>;
-  EXPECT_EQ(whole_registers<float>(0), 0);
-  EXPECT_EQ(whole_registers<float>(1), width);
-  EXPECT_EQ(whole_registers<float>(width), width);
-  EXPECT_EQ(whole_registers<float>(width + 1), 2 * width);
-  EXPECT_EQ(panel_width<float>(2 * panel, 0), panel);
-  EXPECT_EQ(panel_width<float>(panel + 1, 0), panel);
-  EXPECT_EQ(panel_width<float>(panel + 1, panel), width);
-}
 
 TEST(GemmTile, CopiedRowsEndWithZeros) {
   for (Index count = 0; count <= 3 * native_width<double> + 1; ++count) {

@@ -21,7 +21,6 @@ using recur::RowMatrix;
 using recur::kernels::PackedB;
 using recur::kernels::PackedMatrix;
 using recur::kernels::PackedWeights;
-using recur::kernels::tile_columns;
 using recur::test::random_matrix;
 namespace math = recur::math;
 
@@ -32,8 +31,10 @@ Scalar element(const PackedB<Scalar>& b, Index K, Index N, Index k, Index n) {
   if (b.dots > 0 && n >= in_panels) {
     return n < N ? b.data[n * K + k] : Scalar(0);
   }
-  const Index first = n / tile_columns<Scalar> * tile_columns<Scalar>;
-  return b.data[first * K + k * recur::kernels::panel_width<Scalar>(in_panels, first) + n - first];
+  const recur::kernels::Panels<Scalar> panels(in_panels);
+  const Index panel = panels.at(std::min(n, in_panels - 1));  // behind them: padding
+  const Index first = panels.begin(panel);
+  return b.data[first * K + k * panels.width(panel) + n - first];
 }
 
 // The transposed rows [first, first + count) of w, the padding zero.

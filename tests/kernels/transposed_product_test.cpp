@@ -17,6 +17,7 @@ namespace {
 using recur::Index;
 using recur::RowMatrix;
 using recur::kernels::PackedMatrix;
+using recur::kernels::panels_beside;
 using recur::kernels::Start;
 using recur::kernels::detail::Blocks;
 using recur::test::random_matrix;
@@ -32,7 +33,7 @@ void check_transposed(Index M, Index N, Index K) {
   const auto b = random_matrix<Scalar>(generator, K, N);
   const auto before = random_matrix<Scalar>(generator, M, N + gap);
   PackedMatrix<Scalar> packed;
-  packed.assign(K, b.cols(), recur::kernels::RowsB<Scalar>{b.data(), b.cols()});
+  packed.assign(K, panels_beside<Scalar>(N, K), recur::kernels::RowsB<Scalar>{b.data(), N});
   RowMatrix<Scalar> c = before;
   recur::kernels::transposed_product<Scalar>(M, N, K, {a.data(), M + gap}, packed.operand(),
                                              {c.data(), N + gap}, Start::accumulate);
@@ -150,7 +151,7 @@ void check_copied_blocks() {
         const auto b = random_matrix<Scalar>(generator, K, N);
         const auto before = random_matrix<Scalar>(generator, M, N);
         PackedMatrix<Scalar> packed;
-        packed.assign(K, N, recur::kernels::RunsB<Scalar>{{b.data(), N}});
+        packed.assign(K, panels_beside<Scalar>(N, K), recur::kernels::RunsB<Scalar>{{b.data(), N}});
         const auto multiply = [&](Blocks blocks, Start start) {
           RowMatrix<Scalar> c = before;
           recur::kernels::detail::transposed_product_of<Scalar>(
@@ -252,7 +253,7 @@ TEST(TransposedProduct, ManyTermsLoseFewDigits) {
 
   const RowMatrix<float> ones = RowMatrix<float>::Ones(K, 7);
   PackedMatrix<float> packed;
-  packed.assign(K, 20, recur::kernels::RowsB<float>{rows.data(), 20});
+  packed.assign(K, panels_beside<float>(20, K), recur::kernels::RowsB<float>{rows.data(), 20});
   RowMatrix<float> c(7, 20);
   recur::kernels::transposed_product<float>(7, 20, K, {ones.data(), 7}, packed.operand(),
                                             {c.data(), 20}, Start::zero);

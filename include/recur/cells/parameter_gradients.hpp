@@ -169,10 +169,10 @@ class ParameterGradients {
           rows = {packed->gather(count, columns, from)};
           return;
         }
-        kernels::parallel_ranges(threads, columns, kernels::tile_columns<Scalar>,
-                                 [&](Index first, Index last) {
-                                   packed->assign_columns(count, columns, first, last, from);
-                                 });
+        const auto panels = kernels::panels_beside<Scalar>(columns, count);
+        kernels::parallel_ranges(threads, panels.count(), 1, [&](Index first, Index last) {
+          packed->assign_panels(count, panels, first, last, from);
+        });
       };
       if (places != nullptr) {
         copy(kernels::ScatteredRowsB<Scalar>{rows.rows, places});

@@ -12,6 +12,7 @@
 #include "recur/kernels/backward_scan.hpp"
 #include "recur/kernels/forward_scan.hpp"
 #include "recur/kernels/forward_step.hpp"
+#include "recur/kernels/gemm_columns.hpp"
 #include "recur/kernels/gemm_steps.hpp"
 #include "recur/kernels/threads.hpp"
 #include "recur/kernels/two_products.hpp"

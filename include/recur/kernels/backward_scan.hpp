@@ -6,6 +6,7 @@
 #include <algorithm>    // std::min
 #include <type_traits>  // std::integral_constant
 
+#include "recur/kernels/gemm_columns.hpp"
 #include "recur/kernels/packed_weights.hpp"
 #include "recur/kernels/pointwise.hpp"
 #include "recur/kernels/quarters.hpp"
@@ -49,16 +50,23 @@ namespace detail {
 template <class Scalar>
 RECUR_ALWAYS_INLINE void add_product(Index M, Index N, Index K, const GemmA<Scalar>& a,
                                      PackedB<Scalar> b, const GemmC<Scalar>& c, bool back) {
-  if (N <= tile_columns<Scalar> && b.dots == 0) {
-    const Index width = whole_registers<Scalar>(N);
+  const Index in_panels = N - b.dots;
+  Manner manner{SumOf::scan, parts_from<Scalar>(in_panels), back};
+  if (0 < in_panels && in_panels <= tile_columns<Scalar>) {
+    const Index width = whole_registers<Scalar>(in_panels);
     const Index parts = parts_of_sum(K, width / native_width<Scalar>);
-    if (parts > 1 && gemm_panel_in_parts<Scalar>(parts, M, N, K, a, b.data, width, c,
-                                                 Start::accumulate, nullptr, back)) {
+    if (parts == 1) {
+      manner.parts_from = N;  // a shorter way through
+    } else if (gemm_panel_in_parts<Scalar>(parts, M, in_panels, K, a, b.data, width, c,
+                                           Start::accumulate, nullptr, back)) {
+      if (b.dots > 0) {
+        gemm_dots<Scalar>(M, b.dots, K, a, b.data + in_panels * K,
+                          {c.data + in_panels, c.row_stride}, Start::accumulate, nullptr);
+      }
       return;
     }
   }
-  gemm<Scalar>(M, N, K, a, b, c, Start::accumulate, nullptr,
-               {SumOf::scan, parts_from<Scalar>(N - b.dots), back});
+  gemm<Scalar>(M, N, K, a, b, c, Start::accumulate, nullptr, manner);
 }
 
 // `Registers` sums += one row of A times one panel of B, K terms; with the same bits as
@@ -107,7 +115,8 @@ struct ProductsByRows {
  private:
   template <Index K>
   static RECUR_ALWAYS_INLINE void add_panels(const Scalar* a, const Scalar* b, V* sum, bool back) {
-    constexpr int first = std::min(Registers, tile_vectors);
+    constexpr int first =
+        static_cast<int>(Panels<Scalar>(Registers * V::width).width(0) / V::width);
     add_row<K, first>(a, b, sum, back);
     if constexpr (first < Registers) {
       add_row<K, Registers - first>(a, b + K * first * V::width, sum + first, back);
@@ -221,9 +230,9 @@ RECUR_ALWAYS_INLINE void backward_scan(const E& equations, Index hidden, PackedB
       }
     }
   };
-  // Registers of a panel, or of a panel and one more, which are summed in parts both; of products
-  // that are not so long that their code would be. (AVX2: an RNN of 32 units trains in a sixth less
-  // time, LSTM and GRU in a tenth.)
+  // Registers of a panel, or, of tiles of three, of two, which are summed in parts both; of
+  // products that are not so long that their code would be. (AVX2: an RNN of 32 units trains in a
+  // sixth less time, LSTM and GRU in a tenth.)
   constexpr Index width = native_width<Scalar>;
   constexpr Index most_terms = 256;
   constexpr int most = static_cast<int>(
@@ -260,7 +269,7 @@ void backward_scan_by_units(int threads, const E& equations, Index hidden,
                             BackwardScan<Scalar> at, const StateRows<Scalar>& d) {
   constexpr Index apart = E::gates - E::shared_gates;
   const auto for_each_share = [&](auto&& f) {
-    parallel_ranges(threads, hidden, grain_of_columns<Scalar>(at.rows, hidden), f);
+    parallel_columns<Scalar>(threads, at.rows, hidden, hidden, by_shared.dots, f);
   };
   const auto equations_of = [&](const BackwardScan<Scalar>& step, Index first, Index last) {
     pointwise_backward<E, Scalar>(equations, step.rows, hidden, {first, last}, step.slots,

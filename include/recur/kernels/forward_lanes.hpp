@@ -149,6 +149,7 @@ void forward_scan_of_lanes(const E& equations, const PackedWeights<E, Scalar>& w
   const Index hidden = w.sizes.hidden;
   const Index gates = E::gates * hidden;
   const auto ih = w.ih.operand();
+  const Panels<Scalar> panels(gates);
   const auto hh = w.hh.block(0);
   alignas(64) Scalar input[static_cast<std::size_t>(most_inputs_in_lanes * most)];
   alignas(64) Scalar by_input[static_cast<std::size_t>(E::gates * most_units * most)];
@@ -173,9 +174,10 @@ void forward_scan_of_lanes(const E& equations, const PackedWeights<E, Scalar>& w
       at.move();
     }
     rows_to_lanes(rows, inputs, x, x_stride, input, lanes);
-    for (Index n = 0; n < gates; n += most) {
-      multiply(std::min(most, gates - n), inputs, ih.data + n * inputs,
-               panel_width<Scalar>(gates, n), input, by_input + n * lanes);
+    for (Index p = 0; p < panels.count(); ++p) {
+      const Index n = panels.begin(p);
+      multiply(panels.columns(p), inputs, ih.data + n * inputs, panels.width(p), input,
+               by_input + n * lanes);
     }
     multiply(gates, hidden, hh.data, hh.width, h, by_state);
     equations_of_lanes(equations, w.bias.data(), of_step, record);

@@ -372,8 +372,11 @@ bool gemm_panel_in_parts(Index parts, Index M, Index columns, Index K, const Gem
 class Stretches {
  public:
   Stretches(Index K, Index parts, SumOf what)
+      : Stretches(K, parts, parts > 1 ? 0 : length_of_block(K, what)) {}
+  // block: what length_of_block says.
+  Stretches(Index K, Index parts, Index block)
       : K_(K),
-        length_(parts > 1 ? K / parts : length_of_block(K, what)),
+        length_(parts > 1 ? K / parts : block),
         longest_(parts > 1 ? 2 * length_ - 1 : length_) {}
 
   // Terms of the stretch that begins at k.

@@ -29,9 +29,11 @@ void gemm_block(const Repeat& steps, Index M, Index N, Index K, const GemmA<Scal
                 const Manner& manner) {
   using V = Vec<Scalar>;
   const Index in_panels = N - b.dots;
-  for (Index n = 0; n < in_panels; n += tile_columns<Scalar>) {
-    const Index width = panel_width<Scalar>(in_panels, n);
-    const Index last = std::min(width, in_panels - n) - width + V::width;
+  const Panels<Scalar> panels(in_panels);
+  for (Index p = 0; p < panels.count(); ++p) {
+    const Index n = panels.begin(p);
+    const Index width = panels.width(p);
+    const Index last = panels.columns(p) - width + V::width;
     const Stretches stretches(K, 1, manner.what);
     Start from = start;
     Index k = 0;

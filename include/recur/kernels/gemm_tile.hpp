@@ -21,35 +21,11 @@
 
 #include "recur/kernels/operands.hpp"
 #include "recur/kernels/packet.hpp"
+#include "recur/kernels/panels.hpp"
 #include "recur/kernels/prefetch.hpp"
 #include "recur/kernels/registers.hpp"
 
 namespace recur::inline RECUR_ABI::kernels {
-
-// Registers: rows_of_tile × tile_vectors sums, tile_vectors of B, one of A; without multiply_add
-// one of a product. Of 32, a tile has up to 24 sums. (AVX-512, three registers of B: GRU of 72 to
-// 1,024 units, inference 1 to 8 % faster than with six rows. Of two, twelve rows won nothing.) Of
-// sixteen, twelve, or eight, which just hide the latency of an addition. (AVX2: 6 × 2 instead of 4
-// × 3 took 1 to 3 % longer, for three gates, which are 2 and then 1 register, up to 12; 6 × 1
-// instead of 8 × 1 a fifth.)
-inline constexpr int tile_rows = 6;
-inline constexpr int tile_vectors = register_count >= 32 ? 4 : has_multiply_add ? 3 : 2;
-constexpr int rows_of_tile(Index vectors) {
-  if (tile_vectors == 4) {
-    return vectors == 3 ? 8 : tile_rows;
-  }
-  return tile_vectors != 3 || vectors == 2 ? tile_rows : vectors == 1 ? 8 : 4;
-}
-inline constexpr int tile_sums = rows_of_tile(tile_vectors) * tile_vectors;
-template <class Scalar>
-inline constexpr Index tile_columns = tile_vectors* native_width<Scalar>;
-
-/// Columns as whole registers.
-template <class Scalar>
-constexpr Index whole_registers(Index columns) {
-  constexpr Index width = native_width<Scalar>;
-  return (columns + width - 1) / width * width;
-}
 
 /// Copies a row, and zeros behind it up to a whole number of registers.
 template <class Scalar>
@@ -62,12 +38,6 @@ RECUR_ALWAYS_INLINE void copy_row(const Scalar* from, Index count, Scalar* to) {
   if (k < count) {
     V::load(from + k, count - k).store(to + k);
   }
-}
-
-/// Scalars in a row of the panel that begins at column n of N: the last one ends with zeros.
-template <class Scalar>
-constexpr Index panel_width(Index N, Index n) {
-  return std::min(tile_columns<Scalar>, whole_registers<Scalar>(N - n));
 }
 
 namespace detail {

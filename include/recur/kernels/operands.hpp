@@ -17,9 +17,9 @@ struct GemmA {
   Index column_stride;
 };
 
-/// B (K × N) in panels: see panel_width. Panel p begins at data + p * tile_columns * K. The last
-/// `dots` columns (gemm_dots.hpp) stand behind the panels, which end in whole registers then:
-/// column n at data + n * K. A's columns must stand side by side for them.
+/// B (K × N) in panels: see Panels. The last `dots` columns (gemm_dots.hpp) stand behind them, which
+/// end in whole registers then: column n at data + n * K. A's columns must stand side by side for
+/// them.
 template <class Scalar>
 struct PackedB {
   const Scalar* data;

@@ -20,7 +20,9 @@ class PackedMatrix {
   /// B = rows [first, first + count) of w.
   void assign(const RowMatrix<Scalar>& w, Index first, Index count) {
     const RowsB<Scalar> b{w.data() + first * w.cols(), w.cols()};
-    assign(count, w.cols(), b, dot_columns<Scalar>(w.cols(), count));
+    resize(count, w.cols(), dot_columns<Scalar>(w.cols(), count));
+    const Panels<Scalar> panels(w.cols() - dots_);
+    assign_panels(count, panels, 0, panels.count(), b);
     for (Index n = w.cols() - dots_; n < w.cols(); ++n) {
       for (Index k = 0; k < count; ++k) {
         data_[static_cast<std::size_t>(n * count + k)] = b.row(k)[n];
@@ -28,22 +30,25 @@ class PackedMatrix {
     }
   }
 
-  /// The memory that assign and assign_columns need for so large a B.
+  /// The memory that assign and assign_panels need for so large a B.
   void reserve(Index K, Index N) { resize(K, N, 0); }
 
-  /// B (K × N) as it stands elsewhere (RowsB, RunsB, ScatteredRowsB); all columns in panels, or but
-  /// for the last ones, which are left alone.
+  /// B as it stands elsewhere (RowsB, RunsB, ScatteredRowsB).
   template <class Rows>
-  void assign(Index K, Index N, const Rows& b, Index dots = 0) {
-    resize(K, N, dots);
-    assign_columns(K, N - dots, 0, N - dots, b);
+  void assign(Index K, const Panels<Scalar>& panels, const Rows& b) {
+    reserve(K, panels.begin(panels.count()));
+    assign_panels(K, panels, 0, panels.count(), b);
+  }
+  template <class Rows>
+  void assign(Index K, Index N, const Rows& b) {
+    assign(K, Panels<Scalar>(N), b);
   }
 
-  /// Columns [first, last) of that, which begin where a panel does, in memory that is there:
-  /// reserve().
+  /// Some of them, [first, last) of all, in memory that is there: reserve().
   template <class Rows>
-  void assign_columns(Index K, Index N, Index first, Index last, const Rows& b) {
-    for_each_panel(first, last, N, K, [&](Index n, Index columns, Index width, Scalar* to) {
+  void assign_panels(Index K, const Panels<Scalar>& panels, Index first, Index last,
+                     const Rows& b) {
+    for_each_panel(K, panels, first, last, [&](Index n, Index columns, Index width, Scalar* to) {
       copy_rows(K, b, n, columns, width, to);
     });
   }
@@ -77,7 +82,8 @@ class PackedMatrix {
     resize(w.cols(), count, dot_columns<Scalar>(count, w.cols()));
     std::copy(w.data() + (first + count - dots_) * w.cols(), w.data() + (first + count) * w.cols(),
               data_.data() + (count - dots_) * w.cols());
-    for_each_panel(0, count - dots_, count - dots_, w.cols(),
+    const Panels<Scalar> panels(count - dots_);
+    for_each_panel(w.cols(), panels, 0, panels.count(),
                    [&](Index n, Index columns, Index width, Scalar* to) {
                      for (Index k = 0; k < w.cols(); ++k, to += width) {
                        const Scalar* from = w.data() + (first + n) * w.cols() + k;
@@ -131,12 +137,12 @@ class PackedMatrix {
     data_.resize(std::max(data_.size(), size));
   }
 
-  // f(first column, columns, width, place of the panel), for those of columns [first, last)
+  // f(first column, columns, width, place of the panel), for panels [first, last)
   template <class F>
-  void for_each_panel(Index first, Index last, Index N, Index K, F&& f) {
-    constexpr Index panel = tile_columns<Scalar>;
-    for (Index n = first; n < last; n += panel) {
-      f(n, std::min(panel, N - n), panel_width<Scalar>(N, n), data_.data() + n * K);
+  void for_each_panel(Index K, const Panels<Scalar>& panels, Index first, Index last, F&& f) {
+    for (Index p = first; p < last; ++p) {
+      const Index n = panels.begin(p);
+      f(n, panels.columns(p), panels.width(p), data_.data() + n * K);
     }
   }
 

@@ -94,6 +94,25 @@ struct Terms {
   }
 };
 
+// to (`depth` rows, `width` apart) = the first `columns` of as many rows. Not inlined: among the
+// products GCC makes it half as fast.
+template <Index width, class Scalar>
+RECUR_NEVER_INLINE void copy_block(Index depth, RowsB<Scalar> from, Index columns, Scalar* to) {
+  using V = Vec<Scalar>;
+  static_assert(width % V::width == 0);
+  const Scalar* row = from.data;
+  for (; depth > 0; --depth, row += from.row_stride, to += width) {
+    if (columns < width) {
+      copy_row(row, columns, to);
+      continue;
+    }
+    RECUR_UNROLL
+    for (Index n = 0; n < width; n += V::width) {
+      V::load(row + n).store(to + n);
+    }
+  }
+}
+
 // f(first row, rows, k, terms, block, ahead) for all blocks of A (K × M), `width` of its columns
 // each. Of `block`, a RowsB, whole registers can be read: it is A itself, or a copy where that
 // would read behind A's end, or be slow. ahead: the block that follows, unless it is near. No block
@@ -119,8 +138,8 @@ RECUR_ALWAYS_INLINE void for_each_block_of_columns(Index M, Index K, Index run, 
       const Index depth = std::min(length, end - k);
       const bool as_it_is = depth > 0 && blocks == Blocks::as_they_stand &&
                             too_many <= (K - k - depth) * a.row_stride;
-      for (Index i = 0; i < depth && !as_it_is; ++i) {
-        copy_row(a.row(k + i) + m, rows, copy + i * width);
+      if (!as_it_is) {
+        copy_block<width>(depth, {a.row(k) + m, a.row_stride}, rows, copy);
       }
       const Scalar* next = a.row_stride <= near_rows<Scalar> ? nullptr
                            : k + depth < K                   ? a.row(k + depth) + m
@@ -177,15 +196,25 @@ constexpr Index columns_to_turn(Index N, Index K) {
   return K >= many_terms && columns <= native_width<Scalar> / 2 ? columns : 0;
 }
 
+}  // namespace detail
+
+/// The panels of the second factor of a product by Aᵀ, B (K × N), without the columns that are
+/// turned.
+template <class Scalar>
+constexpr Panels<Scalar> panels_beside(Index N, Index K) {
+  return Panels<Scalar>(N, detail::columns_to_turn<Scalar>(N, K));
+}
+
+namespace detail {
+
 // B in panels, or as it stands.
 template <class Scalar>
 struct PackedOrRunsB {
   RunsB<Scalar> rows;
   bool packed;
 
-  // Row k from column n on, where a panel begins, and the way to the next row.
-  RowsB<Scalar> panel(Index N, Index K, Index n, Index k) const {
-    const Index width = panel_width<Scalar>(N, n);
+  // Row k of a panel that begins at column n, and the way to the next row.
+  RowsB<Scalar> panel(Index K, Index n, Index width, Index k) const {
     return packed ? RowsB<Scalar>{rows.rows.data + n * K + k * width, width}
                   : RowsB<Scalar>{rows.row(k) + n, rows.rows.row_stride};
   }
@@ -196,31 +225,30 @@ template <class Scalar>
 void transposed_product_of(Index M, Index N, Index K, RowsB<Scalar> a,
                            const PackedOrRunsB<Scalar>& b, GemmC<Scalar> c, Start start,
                            Blocks blocks) {
-  constexpr Index panel = tile_columns<Scalar>;
   const Index turned = columns_to_turn<Scalar>(N, K);
-  const Index N_whole = N - turned;
+  const Panels<Scalar> panels = panels_beside<Scalar>(N, K);
   constexpr Index width = transposed_block<Scalar>;
   TurnedColumns<Scalar, width> rest;
   for_each_block_of_columns<width>(
       M, K, b.rows.length, blocks, a,
       [&](Index m, Index rows, Index k, Terms terms, RowsB<Scalar> block, Ahead<Scalar> ahead) {
-        for (Index n = 0; n < N_whole; n += panel) {
-          const RowsB<Scalar> weights = b.panel(N, K, n, k);
+        for (Index p = 0; p < panels.count(); ++p) {
+          const Index n = panels.begin(p);
+          const RowsB<Scalar> weights = b.panel(K, n, panels.width(p), k);
+          const Index columns = std::min(panels.columns(p), N - turned - n);
+          const GemmC<Scalar> to{c.data + m * c.row_stride + n, c.row_stride};
           terms.for_each_sum([&](Index first, Index count) {
-            gemm_panel<Scalar>(rows, std::min(panel, N_whole - n), count,
-                               {block.row(first), 1, block.row_stride}, weights.row(first),
-                               weights.row_stride, {c.data + m * c.row_stride + n, c.row_stride},
+            gemm_panel<Scalar>(rows, columns, count, {block.row(first), 1, block.row_stride},
+                               weights.row(first), weights.row_stride, to,
                                k + first > 0 ? Start::accumulate : start, nullptr,
                                n == 0 && first == 0 ? ahead : Ahead<Scalar>{});
           });
-        }
-        if (turned > 0) {
-          const Index n = N_whole / panel * panel;  // the panel that they end
-          const RowsB<Scalar> weights = b.panel(N, K, n, k);
-          rest.add(turned, rows, k, terms, {weights.data + N_whole - n, 1, weights.row_stride},
-                   block);
-          if (k + terms.count == K) {
-            rest.give(turned, rows, start, {c.data + m * c.row_stride + N_whole, c.row_stride});
+          if (columns < panels.columns(p)) {
+            rest.add(turned, rows, k, terms, {weights.data + columns, 1, weights.row_stride},
+                     block);
+            if (k + terms.count == K) {
+              rest.give(turned, rows, start, {to.data + columns, to.row_stride});
+            }
           }
         }
       });
@@ -228,7 +256,8 @@ void transposed_product_of(Index M, Index N, Index K, RowsB<Scalar> a,
 
 }  // namespace detail
 
-/// C = start + Aᵀ B (start: zero or accumulate), A (K × M) as it stands: see spread_row.
+/// C = start + Aᵀ B (start: zero or accumulate), A (K × M) as it stands: see spread_row. B in
+/// panels as panels_beside has them.
 template <class Scalar>
 void transposed_product(Index M, Index N, Index K, RowsB<Scalar> a, PackedB<Scalar> b,
                         GemmC<Scalar> c, Start start) {

@@ -5,6 +5,7 @@
 // the sums go through memory.
 #pragma once
 
+#include "recur/kernels/gemm_columns.hpp"
 #include "recur/kernels/packed_weights.hpp"
 #include "recur/kernels/pointwise.hpp"
 

@@ -118,11 +118,13 @@ class LayerForward {
         multiply_inputs(d, begin, {.row = row, .rows = count}, x, x_row, buffers, those);
       });
     };
-    constexpr Index panel = kernels::tile_columns<Scalar>;
-    const Index share = kernels::largest_range(threads, columns, panel);
+    const kernels::Panels<Scalar> panels(
+        columns - weights_[static_cast<std::size_t>(d)].packed.ih.operand().dots);
+    const Index share =
+        kernels::largest_range(threads, panels.count(), 1) * kernels::tile_columns<Scalar>;
     if (sharing_.step_threads > 1 && 20 * share * threads <= 21 * columns) {
-      kernels::parallel_ranges(threads, columns, panel, [&](Index from, Index to) {
-        multiply(0, rows, {from, to});
+      kernels::parallel_ranges(threads, panels.count(), 1, [&](Index from, Index to) {
+        multiply(0, rows, {panels.begin(from), to < panels.count() ? panels.begin(to) : columns});
       });
     } else {
       kernels::parallel_ranges(threads, rows, kernels::tile_rows,
