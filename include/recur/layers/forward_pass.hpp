@@ -154,8 +154,8 @@ void ForwardPass<E, Scalar>::run(const ConstView& x, const StateView& initial, c
     }
 
     const auto weights = network_.weights(k);
-    const LayerForward<E, Scalar> layer(network_.in_use(weights), schedule_, max_threads());
-    layer.run(chunk, in, in_row, record != nullptr, network_.in_use(buffers),
+    const LayerForward<E, Scalar> layer(network_.in_use(weights), schedule_, chunk, max_threads());
+    layer.run(in, in_row, record != nullptr, network_.in_use(buffers),
               give_at_once && !in_output ? output : View());
     for (Index d = 0; d < D && !final.h.absent(); ++d) {
       get_final_state(buffers[static_cast<std::size_t>(d)], k, d, final);

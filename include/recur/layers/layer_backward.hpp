@@ -17,6 +17,7 @@
 #include "recur/cells/step.hpp"
 #include "recur/layers/chunks.hpp"
 #include "recur/layers/layer_buffers.hpp"
+#include "recur/layers/own_rows.hpp"
 #include "recur/layers/sharing.hpp"
 #include "recur/layers/tape.hpp"
 
@@ -120,7 +121,7 @@ class LayerBackward {
       const Index from = part_begin(group, begin, end, part, parts);
       const Index to = part_begin(group, begin, end, part + 1, parts);
       scan_backward(d, layer, begin, end, from, to, recorded[static_cast<std::size_t>(d)], group,
-                    work);
+                    directions_ * count * parts > 1 || !whole_batch(group), work);
       if (with_d_x && !group.d_x.absent()) {
         input_gradients_of_part(begin, end, from, to, group);
       }
@@ -141,16 +142,20 @@ class LayerBackward {
                              : group.first + group.count() * part / parts;
   }
 
-  // Steps [begin, end) of direction d, sequences [from, to) of a group.
+  // Steps [begin, end) of direction d, sequences [from, to) of a group. shared: see OwnRows.
   void scan_backward(Index d, Index layer, Index begin, Index end, Index from, Index to,
                      const DirectionBuffers<const Scalar>& record,
-                     const SequenceGroup<Scalar>& group, Workspace<Scalar>& work) const {
+                     const SequenceGroup<Scalar>& group, bool shared,
+                     Workspace<Scalar>& work) const {
     const auto& w = weights_[static_cast<std::size_t>(d)];
     const CellSizes& n = w.sizes();
     const Index at_layer = layer * directions_ + d;
-    const kernels::StateRows<Scalar> d_state{
-        work.d_h.view().row(at_layer, from), work.d_h.size(2),
-        E::has_c ? work.d_c.view().row(at_layer, from) : nullptr, E::has_c ? work.d_c.size(2) : 0};
+    const Index own = shared ? to - from : 0;
+    OwnRows<Scalar> d_h(work.d_h.view().row(at_layer, from), own, work.d_h.size(2),
+                        work.d_h.size(2));
+    OwnRows<Scalar> d_c(E::has_c ? work.d_c.view().row(at_layer, from) : nullptr, own,
+                        work.d_c.size(2), work.d_c.size(2));
+    const kernels::StateRows<Scalar> d_state{d_h.data(), d_h.stride(), d_c.data(), d_c.stride()};
     Scalar* d_slots = group.memory.slots[static_cast<std::size_t>(d)].data();
     const Index sign = d == 0 ? -1 : 1;
     const Index all_rows = rows_of(group, begin, end);

@@ -165,7 +165,7 @@ struct Schedule {
     for (Index t = first; t < last;) {
       const Index equal = equal_steps(t, 1, last - t);
       const Index rows = std::min(to, running(t)) - from;
-      if (rows == batch) {
+      if (rows == batch && rows > 0) {
         const Index all = equal * batch;
         f(Block{t * batch, before, all, 1, all, all});
       } else if (rows > 0) {

@@ -174,8 +174,8 @@ void Stream<E, Scalar>::step_of_layer(Index k, const Scalar* x, Scalar* before, 
                                                    .slots_row = w.slots(),
                                                    .unprojected = unprojected_.data(),
                                                    .all_steps = false};
-    layers::LayerForward<E, Scalar>({&w, 1}, schedule_, max_threads())
-        .run(1, x, n.input, false, {&buffers, 1}, {});
+    layers::LayerForward<E, Scalar>({&w, 1}, schedule_, 1, max_threads())
+        .run(x, n.input, false, {&buffers, 1}, {});
     return;
   }
   cells::ForwardSteps<Scalar> at{{.rows = batch_,
