@@ -16,9 +16,10 @@ namespace recur::inline RECUR_ABI {
 /// Memory of a chunk of steps; backwards, of one group of sequences (backward_pass.hpp).
 template <class Scalar>
 struct ChunkMemory {
-  std::vector<Tensor3<Scalar>> slots;  ///< D of (chunk, B, slots·H), or empty where they stand in
-                                       ///< h (RNN); backwards, of (1, rows, slots·H and more:
-                                       ///< spread_row), the running rows
+  std::vector<Tensor3<Scalar>> slots;  ///< D of (chunk, B, slots·H), those of a thread's sequences
+                                       ///< together, or empty where they stand in h (RNN);
+                                       ///< backwards, of (1, rows, slots·H and more: spread_row),
+                                       ///< the running rows
   Tensor3<Scalar> between;             ///< gradients by the outputs between layers, one direction:
                                        ///< (chunk, sequences, output)
   std::vector<Tensor3<Scalar>> d_h_steps;  ///< D of (1, rows, output and more), cells with a
