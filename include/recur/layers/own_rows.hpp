@@ -36,7 +36,7 @@ class OwnRows {
   Index stride() const { return in_use() ? width_ : stride_; }
 
  private:
-  static constexpr Index most = 32 * 1024 / static_cast<Index>(sizeof(Scalar));
+  static constexpr Index most = 16 * 1024 / static_cast<Index>(sizeof(Scalar));
 
   bool in_use() const { return 0 < count_ && count_ * width_ <= most; }
 
