@@ -10,6 +10,7 @@
 #include "recur/core/cell_parameters.hpp"
 #include "recur/kernels/cache.hpp"
 #include "recur/kernels/packed_weights.hpp"
+#include "recur/kernels/sum_rows.hpp"
 #include "recur/kernels/threads.hpp"
 #include "recur/kernels/transposed_product.hpp"
 
